@@ -1,0 +1,90 @@
+"""The one interface behind which every provider stands.
+
+A driver is a translator: `prepare` is pure, the other verbs are one or a few HTTP calls each. It never retries,
+never sleeps and never decides; it maps what came back to the values below or to AttemptError's subclasses:
+
+- PermanentError   refused for good: invalid input, key, billing, content policy (code `content_policy`), unknown model
+- RateLimited      429 for rate or concurrency, with the provider's wish in `retry_after_s`
+- TransientError   5xx, timeouts and broken connections where nothing was bought
+- SubmitUnknown    only from `submit`: the request was sent and no usable answer came, so it may run and be billed
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from jobrunner.errors import AttemptError
+from jobrunner.work import Handle, ImageRequest, Intent, Kind, Money, Output, Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """`handle`: submit answers a Handle that any process can poll; otherwise one long request answers Finished.
+
+    `idempotent`: the provider honours our key, so an unknown submit may be sent again.
+    `lists`: `find` can look an orphan up. `cancel`: a running piece of work can be cancelled upstream.
+    """
+
+    kinds: frozenset[Kind]
+    handle: bool
+    cancel: bool = False
+    idempotent: bool = False
+    lists: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """Not done. `progress` 0..1 and `retry_after_s` where the provider says."""
+
+    progress: float | None = None
+    retry_after_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """Done and good. `meta` is small JSON worth keeping with the step (usage, provider's id, times)."""
+
+    outputs: tuple[Output, ...]
+    meta: Mapping[str, Any]
+    cost: Money | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Done and bad: the provider ran it and says why. `error` tells whether a new submit may help."""
+
+    error: AttemptError
+
+
+Poll = Running | Finished | Failed
+CancelAnswer = Literal["cancelled", "too_late", "unknown"]
+
+
+class Driver(Protocol):
+    @property
+    def name(self) -> str:
+        """The provider's word in routes, settings and rows: `replicate`."""
+
+    @property
+    def capabilities(self) -> Capabilities: ...
+
+    def prepare(self, model: str, request: ImageRequest) -> Plan:
+        """The provider's own body for `request`. Pure. Raises PermanentError if the model cannot make it."""
+
+    async def submit(self, intent: Intent, spool: Path) -> Handle | Finished:
+        """Send `intent.plan`. Files that arrive in the answer are streamed into the directory `spool`."""
+
+    async def poll(self, handle: Handle) -> Poll:
+        """Ask once. Raises RateLimited, TransientError (ask again) or PermanentError (the key is wrong)."""
+
+    async def fetch(self, output: Output, spool: Path) -> Path:
+        """The output as a file in `spool`. Raises TransientError, or PermanentError `artifact_expired`."""
+
+    async def cancel(self, handle: Handle) -> CancelAnswer:
+        """Best effort; never raises for what the provider answers."""
+
+    async def find(self, intent: Intent, since: float) -> list[Handle]:
+        """Work at the provider made from exactly this plan since `since` (unix seconds), newest first."""
+
+    async def aclose(self) -> None: ...

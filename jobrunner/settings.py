@@ -1,0 +1,207 @@
+"""All settings, read once into one frozen tree. The only reader of settings.toml and of the environment.
+
+Order, later wins: defaults, `settings.toml` (or the file that JOBRUNNER_SETTINGS names), then environment variables
+`JOBRUNNER_<KEY>`, nested with `__`: `JOBRUNNER_WORKER__MAX_JOBS=200`. A key that does not exist stops the start.
+"""
+
+import difflib
+import os
+import tomllib
+import typing
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from jobrunner.errors import ConfigError
+
+PREFIX = "JOBRUNNER_"
+NESTED = "__"
+DEFAULT_FILE = Path("settings.toml")
+NOT_SETTINGS = frozenset({"JOBRUNNER_SETTINGS", "JOBRUNNER_FAILPOINT"})
+
+def _words(value: Any) -> Any:
+    return [word.strip() for word in value.split(",") if word.strip()] if isinstance(value, str) else value
+
+
+Port = Annotated[int, Field(ge=0, le=65535)]
+Seconds = Annotated[float, Field(gt=0)]
+Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
+"""A list of words; in the environment separated by commas."""
+Identifier = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_$]*(\.[A-Za-z_][A-Za-z0-9_$]*)?$")]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Http(_Table):
+    host: str = "127.0.0.1"
+    port: Port = 8080
+    trust_network: bool = False
+    """There are no API keys yet: a bind beyond loopback lets everyone who reaches the port in, so it must be said."""
+    max_body_bytes: Annotated[int, Field(ge=1024)] = 1_048_576
+
+
+class Worker(_Table):
+    max_jobs: Annotated[int, Field(ge=1, le=100_000)] = 1000
+    queue: Annotated[str, Field(min_length=1, max_length=200)] = "arq:queue"
+    drain_s: Annotated[float, Field(ge=0)] = 8.0
+    lease_s: Annotated[float, Field(ge=1)] = 30.0
+
+
+class Artifacts(_Table):
+    url: Annotated[str, Field(pattern=r"^file://")] | None = None
+    """Where files are kept; unset: `artifacts` in the data directory."""
+
+
+class Provider(_Table):
+    base_url: Annotated[str, Field(pattern=r"^https?://")] | None = None
+    api_key: SecretStr | None = None
+    max_connections: Annotated[int, Field(ge=1)] = 1000
+    timeout_s: Seconds = 600.0
+    """The longest that one request may take; a sync provider draws for minutes."""
+
+
+class RecordTable(_Table):
+    """The application's own table: which columns to keep in step. `table` may be schema-qualified."""
+
+    table: Identifier
+    id: Identifier = "id"
+    status: Identifier | None = "status"
+    result_url: Identifier | None = None
+    error: Identifier | None = None
+
+
+class Net(_Table):
+    allow: Words = ()
+    """Private hosts, `host`, `host:port` or CIDR, that URLs named by users or providers may lead to."""
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", env_prefix=PREFIX, env_nested_delimiter=NESTED, case_sensitive=False
+    )
+
+    database_url: SecretStr | None = None
+    database_pool_size: Annotated[int, Field(ge=2, le=200)] = 10
+    redis_url: SecretStr | None = None
+    data_dir: Path = Path("~/.local/share/jobrunner")
+    task_modules: Words = ("jobrunner.tasks.image",)
+    http: Http = Http()
+    worker: Worker = Worker()
+    artifacts: Artifacts = Artifacts()
+    providers: Mapping[str, Provider] = {}
+    routes: Mapping[str, Words] = {
+        "image": ("replicate:black-forest-labs/flux-schnell", "openai:gpt-image-2")
+    }
+    record_tables: Mapping[str, RecordTable] = {}
+    net: Net = Net()
+
+    @property
+    def directory(self) -> Path:
+        return self.data_dir.expanduser().resolve()
+
+    @property
+    def artifact_dir(self) -> Path:
+        url = self.artifacts.url
+        return self.directory / "artifacts" if url is None else Path(url.removeprefix("file://"))
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        file = InitSettingsSource(settings_cls, init_kwargs=_read_file())
+        return init_settings, env_settings, file
+
+
+def load(**overrides: Any) -> Settings:
+    """Read file and environment; `overrides` win over both. Raises ConfigError naming the key and the remedy."""
+    _check_environment(os.environ)
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        raise ConfigError("\n".join(_explain(error))) from None
+
+
+def _read_file() -> dict[str, Any]:
+    named = os.environ.get("JOBRUNNER_SETTINGS")
+    path = Path(named) if named else DEFAULT_FILE
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        if named:
+            raise ConfigError(f"JOBRUNNER_SETTINGS names {path}, and there is no such file.") from None
+        return {}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read as TOML: {error}") from None
+
+
+def _check_environment(environ: Mapping[str, str]) -> None:
+    """pydantic-settings ignores a misspelt prefixed variable silently; a job runner must not."""
+    problems = [
+        f"environment variable {name}: there is no setting `{bad}`{_nearest(bad, known)}"
+        for name in sorted(environ)
+        if name.startswith(PREFIX) and name not in NOT_SETTINGS
+        for bad, known in _unknown_part(Settings, name.removeprefix(PREFIX).lower().split(NESTED))
+    ]
+    if problems:
+        raise ConfigError("\n".join(problems))
+
+
+def _unknown_part(model: type[BaseModel], path: list[str], at: str = "") -> Iterator[tuple[str, list[str]]]:
+    """The first part of `path` that is no key of `model`, with the keys there are."""
+    head, *rest = path
+    if head not in model.model_fields:
+        yield f"{at}{head}", [f"{at}{known}" for known in model.model_fields]
+        return
+    inner, free_keys = _inner_model(model.model_fields[head].annotation)
+    if free_keys:
+        at, rest = f"{at}{head}.", rest[1:]
+        head = path[1] if len(path) > 1 else ""
+    if inner is not None and rest:
+        yield from _unknown_part(inner, rest, f"{at}{head}.")
+
+
+def _inner_model(annotation: Any) -> tuple[type[BaseModel] | None, bool]:
+    """The model below a field, and whether free keys (`providers.NAME`) come first."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation, False
+    if typing.get_origin(annotation) is Mapping or "Mapping" in str(typing.get_origin(annotation)):
+        value = typing.get_args(annotation)[1]
+        return (value if isinstance(value, type) and issubclass(value, BaseModel) else None), True
+    return None, False
+
+
+def _nearest(name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"; did you mean `{near[0]}`?" if near else f"; known: {', '.join(sorted(known))}."
+
+
+def _explain(error: ValidationError) -> Iterator[str]:
+    for each in error.errors(include_url=False):
+        path = [str(part) for part in each["loc"]]
+        key = ".".join(path)
+        if each["type"] == "extra_forbidden":
+            found = next(_unknown_part(Settings, path), None)
+            yield f"setting `{key}` does not exist{_nearest(*found) if found else ''}"
+        else:
+            yield f"setting `{key}` = {_shown(path, each['input'])}: {each['msg']}"
+
+
+def _shown(path: list[str], value: Any) -> str:
+    secret = any(word in part for part in path for word in ("key", "secret", "password", "database_url", "redis_url"))
+    return "'**********'" if secret else repr(value)[:200]
