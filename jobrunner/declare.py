@@ -1,9 +1,9 @@
 """How a task is declared and called: `@task`, its registry, the context a task sees, and `.delay`. Pure.
 
-    @task(module="image", timeout=timedelta(minutes=10), soft_timeout=timedelta(minutes=8), retries=3)
-    async def draw(ctx: TaskContext, params: Drawing) -> Picture: ...
+@task(module="image", timeout=timedelta(minutes=10), soft_timeout=timedelta(minutes=8), retries=3)
+async def draw(ctx: TaskContext, params: Drawing) -> Picture: ...
 
-    job = await draw.delay(prompt="a lighthouse", user_id="u1")
+job = await draw.delay(prompt="a lighthouse", user_id="u1")
 """
 
 import inspect
@@ -49,8 +49,8 @@ class TaskContext(Protocol):
         For free work (what costs money and may be repeated by a crash belongs into `generate`).
         """
 
-    async def save(self, path: Path, *, kind: Kind) -> Artifact:
-        """Keep a file that the task made itself. Raises PermanentError if it is no media of that kind."""
+    async def save(self, path: Path, *, kind: Kind, step: str = "save") -> Artifact:
+        """Keep a file that the task made itself, once under this step name. Raises PermanentError `media_invalid`."""
 
     def progress(self, fraction: float, note: str = "") -> None:
         """Say how far the job is, 0 to 1; may be called as often as you like."""
@@ -84,8 +84,11 @@ class SubmitOptions:
 class JobRef(Protocol):
     """What `.delay` answers."""
 
-    id: UUID
-    status: str
+    @property
+    def id(self) -> UUID: ...
+
+    @property
+    def status(self) -> str: ...
 
     async def result(self, timeout: float | None = None) -> Any:  # noqa: ASYNC109  # the field's word
         """The task's result. `timeout` in seconds. Raises JobFailed, TimeoutError, Unavailable."""
@@ -178,7 +181,7 @@ def task(
     """
 
     def declare(function: TaskFunction[P, R]) -> TaskSpec[P, R]:
-        label = name or getattr(function, "__name__", repr(function))
+        label = str(getattr(function, "__name__", function)) if name is None else name
         soft = min(DEFAULT_SOFT_TIMEOUT, timeout * 5 / 6) if soft_timeout is None else soft_timeout
         _check_declaration(label, function, timeout, soft, retries)
         params, result = _models_of(label, function)
@@ -201,9 +204,7 @@ def task(
     return declare
 
 
-def _check_declaration(
-    label: str, function: Any, timeout: timedelta, soft: timedelta, retries: int
-) -> None:
+def _check_declaration(label: str, function: Any, timeout: timedelta, soft: timedelta, retries: int) -> None:
     if not inspect.iscoroutinefunction(function):
         raise DeclarationError(f"task {label} is not an async function; declare it with `async def`.")
     if timeout <= timedelta(0) or soft <= timedelta(0):
@@ -274,6 +275,15 @@ def current_runner() -> Runner:
 
 
 __all__ = [
-    "Call", "JobRef", "Runner", "SubmitOptions", "TaskContext", "TaskSpec", "current_runner", "declared",
-    "pop_runner", "push_runner", "task",
+    "Call",
+    "JobRef",
+    "Runner",
+    "SubmitOptions",
+    "TaskContext",
+    "TaskSpec",
+    "current_runner",
+    "declared",
+    "pop_runner",
+    "push_runner",
+    "task",
 ]

@@ -32,7 +32,7 @@ def emit(name: str, level: int = logging.INFO, /, **fields: Any) -> None:
     for listener in _listeners:
         try:
             listener(event)
-        except Exception:
+        except Exception:  # noqa: BLE001  # a broken listener must not break what it listens to
             _log.exception("a listener failed on event %s", name)
 
 

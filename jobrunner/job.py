@@ -149,9 +149,7 @@ class Transition:
     delay_s: float = 0.0
 
 
-def decide(
-    job: Job, outcome: Outcome, *, backoff: Backoff, jitter: float | None = None
-) -> Transition:
+def decide(job: Job, outcome: Outcome, *, backoff: Backoff, jitter: float | None = None) -> Transition:
     """What an attempt's end means for its job.
 
     `jitter` in [0, 1) is drawn at random unless given. Never raises.
@@ -184,9 +182,7 @@ def _after_error(job: Job, error: BaseException, backoff: Backoff, jitter: float
     if not transient or failures > job.retries:
         return Transition(Status.FAILED, failures, error=record)
     asked_s = error.after_s if isinstance(error, Retry) else 0.0
-    return Transition(
-        Status.PENDING, failures, error=record, delay_s=asked_s or backoff.delay_s(failures, jitter)
-    )
+    return Transition(Status.PENDING, failures, error=record, delay_s=asked_s or backoff.delay_s(failures, jitter))
 
 
 def _timeout_record(job: Job, after_s: float, *, soft: bool) -> dict[str, Any]:

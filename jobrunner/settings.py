@@ -28,6 +28,7 @@ NESTED = "__"
 DEFAULT_FILE = Path("settings.toml")
 NOT_SETTINGS = frozenset({"JOBRUNNER_SETTINGS", "JOBRUNNER_FAILPOINT"})
 
+
 def _words(value: Any) -> Any:
     return [word.strip() for word in value.split(",") if word.strip()] if isinstance(value, str) else value
 
@@ -100,9 +101,7 @@ class Settings(BaseSettings):
     worker: Worker = Worker()
     artifacts: Artifacts = Artifacts()
     providers: Mapping[str, Provider] = {}
-    routes: Mapping[str, Words] = {
-        "image": ("replicate:black-forest-labs/flux-schnell", "openai:gpt-image-2")
-    }
+    routes: Mapping[str, Words] = {"image": ("replicate:black-forest-labs/flux-schnell", "openai:gpt-image-2")}
     record_tables: Mapping[str, RecordTable] = {}
     net: Net = Net()
 
@@ -121,8 +120,8 @@ class Settings(BaseSettings):
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # pydantic-settings' signature
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         file = InitSettingsSource(settings_cls, init_kwargs=_read_file())
         return init_settings, env_settings, file

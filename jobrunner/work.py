@@ -107,3 +107,10 @@ class Artifact:
     def url(self) -> str:
         """Where the API serves it; relative, since only the operator knows the public host."""
         return f"/v1/artifacts/{self.id}"
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "id": str(self.id), "job_id": str(self.job_id)}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> "Artifact":
+        return cls(**{**value, "id": UUID(value["id"]), "job_id": UUID(value["job_id"])})

@@ -1,0 +1,1 @@
+"""All that talks to Postgres, and the artifact store beside it."""

@@ -1,0 +1,365 @@
+"""The store: methods are job operations, each one transaction.
+
+Every write of a worker is guarded by (worker, fence, in_progress): one who lost a job changes nothing of it.
+
+All methods raise Unavailable where Postgres is away, and InvalidRequest where it refuses the data.
+"""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+from uuid import UUID
+
+import asyncpg
+
+from jobrunner.errors import ConfigError, InvalidRequest, Unavailable
+from jobrunner.job import CRASH_LIMIT, Job, Status
+from jobrunner.settings import Settings
+from jobrunner.store.migrate import pending
+from jobrunner.store.queries import query
+from jobrunner.store.record_tables import RecordTables
+from jobrunner.store.rows import (
+    Active,
+    Connection,
+    Filter,
+    Finish,
+    Looked,
+    NewJob,
+    ProgressNote,
+    Step,
+    StepWrite,
+    artifact_of,
+    columns,
+    job_of,
+    step_columns,
+    step_of,
+    to_json,
+)
+from jobrunner.work import Artifact
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+Inserted = tuple[Job, str | None]
+"""A row, and the digest its idempotency key was first used with; None where the row is new."""
+
+_AGAIN = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+_BAD_DATA = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
+_AWAY = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.OperatorInterventionError,  # being shut down or starting up
+    asyncpg.InsufficientResourcesError,  # too many connections, disk full
+)
+_TRIES = 5
+_ACQUIRE_S = 5.0
+_COMMAND_S = 30.0
+
+CRASH_RECORD = {
+    "code": "worker_crashed",
+    "message": "The worker that ran this attempt died or lost its lease.",
+    "retryable": True,
+}
+
+
+@asynccontextmanager
+async def mapped_errors() -> AsyncIterator[None]:
+    try:
+        yield
+    except _BAD_DATA as error:
+        raise InvalidRequest(f"Postgres refused the data: {error}") from error
+    except _AWAY as error:
+        what = str(error) or type(error).__name__
+        raise Unavailable(f"Postgres did not answer ({what}); nothing was changed.") from error
+
+
+class Store:
+    def __init__(self, pool: asyncpg.Pool, records: RecordTables) -> None:
+        self._pool = pool
+        self._records = records
+
+    @classmethod
+    @asynccontextmanager
+    async def opened(cls, settings: Settings) -> AsyncIterator["Store"]:
+        """Raises ConfigError for a wrong URL or record table, Unavailable where nothing answers."""
+        if settings.database_url is None:
+            raise ConfigError("database_url is not set.")
+        records = RecordTables(settings.record_tables)
+        try:
+            async with mapped_errors():
+                # No named prepared statements: a transaction-mode pooler may stand in between.
+                pool = await asyncpg.create_pool(
+                    settings.database_url.get_secret_value(),
+                    min_size=1,
+                    max_size=settings.database_pool_size,
+                    command_timeout=_COMMAND_S,
+                    timeout=_ACQUIRE_S,
+                    statement_cache_size=0,
+                    server_settings={"application_name": "jobrunner"},
+                )
+        except (
+            asyncpg.InvalidAuthorizationSpecificationError,
+            asyncpg.InvalidCatalogNameError,
+            ValueError,
+        ) as error:
+            raise ConfigError(f"database_url does not work: {error}") from None
+        try:
+            async with mapped_errors(), pool.acquire() as connection:
+                await records.prepare(connection)
+            yield cls(pool, records)
+        finally:
+            try:
+                await asyncio.wait_for(pool.close(), _ACQUIRE_S)
+            except TimeoutError:
+                pool.terminate()
+
+    # ---- submitting and asking -----------------------------------------------------------------
+
+    async def insert(self, jobs: Sequence[NewJob]) -> list[Inserted | BaseException]:
+        """A row a job, in order."""
+        return await _in_halves(self._insert, jobs)
+
+    async def _insert(self, jobs: Sequence[NewJob]) -> list[Inserted | BaseException]:
+        async def work(connection: Connection) -> tuple[dict[UUID, Job], dict[str, tuple[Job, str]]]:
+            rows = await connection.fetch(query("insert_jobs"), *_job_columns(jobs))
+            created = {row["id"]: job_of(row) for row in rows}
+            await self._records.mirror(connection, list(created.values()))
+            keys = [job.idempotency_key for job in jobs if job.id not in created]
+            known = await connection.fetch(query("jobs_by_key"), keys) if keys else []
+            return created, {row["idempotency_key"]: (job_of(row), row["request_digest"]) for row in known}
+
+        created, known = await self._transaction(work)
+        return [(created[job.id], None) if job.id in created else known[job.idempotency_key or ""] for job in jobs]
+
+    async def get(self, job_id: UUID) -> Job | None:
+        row = await self._row("job", job_id)
+        return None if row is None else job_of(row)
+
+    async def ended(self, job_ids: Collection[UUID]) -> list[Job]:
+        """Those of `job_ids` that have reached a terminal state."""
+        return [job_of(row) for row in await self._rows("jobs_terminal", list(job_ids))]
+
+    async def search(self, wanted: Filter) -> list[Job]:
+        created_at, after_id = wanted.after or (None, None)
+        rows = await self._rows(
+            "list_jobs",
+            wanted.status,
+            wanted.task,
+            wanted.module,
+            wanted.user_id,
+            wanted.limit,
+            created_at,
+            after_id,
+        )
+        return [job_of(row) for row in rows]
+
+    async def cancel(self, job_id: UUID, record: dict[str, Any]) -> Job | None:
+        """The row as it stands now, or None if it had ended (or does not exist)."""
+        return await self._move("cancel_job", job_id, to_json(record))
+
+    async def retry(self, job_id: UUID) -> Job | None:
+        """The row, pending again, or None if it was neither failed nor cancelled."""
+        return await self._move("retry_job", job_id)
+
+    async def artifact(self, artifact_id: UUID) -> Artifact | None:
+        row = await self._row("artifact", artifact_id)
+        return None if row is None else artifact_of(row)
+
+    async def artifacts_of(self, job_ids: Collection[UUID]) -> list[Artifact]:
+        return [artifact_of(row) for row in await self._rows("artifacts_of", list(job_ids))]
+
+    async def steps_of(self, job_id: UUID) -> list[Step]:
+        return [step_of(row) for row in await self._rows("steps_of", job_id)]
+
+    # ---- a worker's writes ---------------------------------------------------------------------
+
+    async def claim(
+        self, worker: UUID, *, queue: str, tasks: Collection[str], limit: int, ids: Collection[UUID] | None
+    ) -> list[Job]:
+        """Take the named jobs that are due, or (`ids` None) whatever is due; each with a higher fence."""
+        wanted = None if ids is None else list(ids)
+        return await self._move_all("claim", worker, queue, list(tasks), limit, wanted)
+
+    async def look_up(self, queue: str, ids: Collection[UUID]) -> list[Looked]:
+        rows = await self._rows("look_up", list(ids), queue)
+        return [Looked(row["id"], row["task"], Status(row["status"]), row["due_at"], row["early"]) for row in rows]
+
+    async def finish(self, worker: UUID, ends: Sequence[Finish]) -> list[Job | BaseException | None]:
+        """The rows as written, in order; None where the job is no longer this worker's at that fence."""
+
+        async def write(batch: Sequence[Finish]) -> list[Job | BaseException | None]:
+            moved = await self._move_all("finish", worker, *_finish_columns(batch))
+            rows = {job.id: job for job in moved}
+            return [rows.get(end.id) for end in batch]
+
+        return await _in_halves(write, ends)
+
+    async def save_steps(self, worker: UUID, writes: Sequence[StepWrite]) -> list[bool | BaseException]:
+        """Whether each step was written; False where the job is no longer this worker's at that fence."""
+
+        async def write(batch: Sequence[StepWrite]) -> list[bool | BaseException]:
+            return await self._save_steps(worker, batch)
+
+        return await _in_halves(write, writes)
+
+    async def _save_steps(self, worker: UUID, writes: Sequence[StepWrite]) -> list[bool | BaseException]:
+        async def work(connection: Connection) -> set[tuple[UUID, str]]:
+            rows = await connection.fetch(query("save_steps"), worker, *step_columns([write.step for write in writes]))
+            written = {(row["job_id"], row["name"]) for row in rows}
+            new = [
+                (each.id, each.job_id, write.step.name, each.kind, each.mime, each.size_bytes)
+                + (each.sha256, each.key, each.width, each.height)
+                for write in writes
+                if (write.step.job_id, write.step.name) in written
+                for each in write.artifacts
+            ]
+            if new:
+                await connection.execute(query("insert_artifacts"), *columns(new))
+            return written
+
+        written = await self._transaction(work)
+        return [(write.step.job_id, write.step.name) in written for write in writes]
+
+    async def save_progress(self, worker: UUID, notes: Sequence[ProgressNote]) -> None:
+        rows = columns((note.id, note.fence, note.fraction, note.note) for note in notes)
+        await self._rows("save_progress", worker, *rows)
+
+    async def remote_ids(self, provider: str, ids: Collection[str]) -> set[str]:
+        """Which of a provider's ids already belong to some step."""
+        return {row["remote_id"] for row in await self._rows("remote_ids", provider, list(ids))}
+
+    # ---- workers and their leases --------------------------------------------------------------
+
+    async def register(
+        self, worker: UUID, *, host: str, pid: int, queue: str, version: str, max_jobs: int, lease_s: float
+    ) -> None:
+        await self._rows("register_worker", worker, host, pid, queue, version, max_jobs, lease_s)
+
+    async def renew(self, worker: UUID, *, lease_s: float, in_flight: int) -> list[UUID] | None:
+        """The worker's jobs that a person wants cancelled, or None if the worker was declared dead."""
+        row = await self._row("renew_lease", worker, lease_s, in_flight)
+        return None if row is None else list(row["cancels"])
+
+    async def retire(self, worker: UUID) -> None:
+        await self._rows("retire_worker", worker)
+
+    async def rescue(self) -> list[Job]:
+        """Declare overdue workers dead and move their jobs, in one transaction: a late heartbeat waits for it."""
+
+        async def work(connection: Connection) -> list[Job]:
+            workers = [row["id"] for row in await connection.fetch(query("overdue_workers"))]
+            if not workers:
+                return []
+            await connection.execute(query("bury_workers"), workers)
+            rows = await connection.fetch(query("rescue_jobs"), workers, CRASH_LIMIT, to_json(CRASH_RECORD))
+            jobs = [job_of(row) for row in rows]
+            await self._records.mirror(connection, jobs)
+            return jobs
+
+        return await self._transaction(work)
+
+    async def active_page(self, queue: str, after: UUID, limit: int) -> list[Active]:
+        rows = await self._rows("active_page", queue, after, limit)
+        return [Active(row["id"], row["task"], Status(row["status"]), row["due_at"], row["updated_at"]) for row in rows]
+
+    async def adopt(
+        self, judge: Callable[[Job], tuple[str, int] | dict[str, Any]], *, queue: str, limit: int
+    ) -> list[Job]:
+        """Take in rows that an application inserted; `judge` answers (module, retries) or the error to fail with."""
+
+        async def work(connection: Connection) -> list[Job]:
+            jobs: list[Job] = []
+            for row in await connection.fetch(query("foreign_jobs"), limit):
+                verdict = judge(job_of(row))
+                if isinstance(verdict, tuple):
+                    taken = await connection.fetch(query("adopt_job"), row["id"], *verdict, queue)
+                else:
+                    taken = await connection.fetch(query("refuse_job"), row["id"], "", to_json(verdict))
+                jobs += map(job_of, taken)
+            await self._records.mirror(connection, jobs)
+            return jobs
+
+        return await self._transaction(work)
+
+    async def next_due_s(self, queue: str) -> float | None:
+        """Seconds until the next pending job is due (negative if overdue), or None."""
+        row = await self._row("next_due", queue)
+        return None if row is None else row[0]
+
+    async def alive_workers(self, queue: str) -> int:
+        row = await self._row("alive_workers", queue)
+        return 0 if row is None else int(row[0])
+
+    async def missing_migrations(self) -> list[str]:
+        """Also the cheapest question there is: it answers when Postgres does."""
+        return await self._transaction(pending)
+
+    # ---- how statements are run ----------------------------------------------------------------
+
+    async def _rows(self, name: str, *values: Any) -> list[asyncpg.Record]:
+        async with mapped_errors(), self._pool.acquire(timeout=_ACQUIRE_S) as connection:
+            return await connection.fetch(query(name), *values)
+
+    async def _row(self, name: str, *values: Any) -> asyncpg.Record | None:
+        rows = await self._rows(name, *values)
+        return rows[0] if rows else None
+
+    async def _move_all(self, name: str, *values: Any) -> list[Job]:
+        """A statement that moves jobs: the application's own rows follow in the same transaction."""
+
+        async def work(connection: Connection) -> list[Job]:
+            jobs = [job_of(row) for row in await connection.fetch(query(name), *values)]
+            await self._records.mirror(connection, jobs)
+            return jobs
+
+        return await self._transaction(work)
+
+    async def _move(self, name: str, *values: Any) -> Job | None:
+        jobs = await self._move_all(name, *values)
+        return jobs[0] if jobs else None
+
+    async def _transaction(self, work: Callable[[Connection], Awaitable[R]]) -> R:
+        """Run `work` in one transaction, again after a deadlock or serialization failure."""
+        async with mapped_errors():
+            for tried in range(1, _TRIES + 1):
+                try:
+                    async with self._pool.acquire(timeout=_ACQUIRE_S) as connection, connection.transaction():
+                        return await work(connection)
+                except _AGAIN as error:
+                    if tried == _TRIES:
+                        raise Unavailable(f"Postgres gave up {_TRIES} times over: {error}") from error
+                    await asyncio.sleep(random.uniform(0, 0.02 * 2**tried))  # noqa: S311  # jitter
+        raise AssertionError("unreachable")
+
+
+async def _in_halves(
+    write: Callable[[Sequence[T]], Awaitable[list[R | BaseException]]], batch: Sequence[T]
+) -> list[R | BaseException]:
+    """One bad row never fails its neighbours: on a data error the batch is split until it stands alone."""
+    try:
+        return await write(batch)
+    except InvalidRequest as error:
+        if len(batch) == 1:
+            return [error]
+    middle = len(batch) // 2
+    return [*await _in_halves(write, batch[:middle]), *await _in_halves(write, batch[middle:])]
+
+
+def _job_columns(jobs: Sequence[NewJob]) -> list[list[Any]]:
+    return columns(
+        (job.id, job.task, job.module, job.params.decode(), job.queue, job.user_id, job.record_id)
+        + (to_json(job.metadata), job.idempotency_key, job.digest, job.retries, job.run_at, job.delay_s)
+        for job in jobs
+    )
+
+
+def _finish_columns(ends: Sequence[Finish]) -> list[list[Any]]:
+    return columns(
+        (end.id, end.fence, end.transition.status, end.transition.failures, to_json(end.transition.result))
+        + (end.transition.result_url, to_json(end.transition.error), end.transition.delay_s)
+        for end in ends
+    )

@@ -1,0 +1,228 @@
+-- Every statement that jobrunner sends to Postgres, by name. $n are parameters; text[] columns of JSON are cast here.
+-- Rows are locked in id order everywhere, so that two batches never wait for each other in a circle.
+
+-- name: insert_jobs
+INSERT INTO jobrunner.jobs (id, task, module, params, queue, user_id, record_id, metadata, idempotency_key,
+                            request_digest, retries, due_at)
+SELECT id, task, module, params::jsonb, queue, user_id, record_id, metadata::jsonb, idempotency_key,
+       request_digest, retries, coalesce(run_at, now() + delay_s * interval '1 second')
+FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
+            $9::text[], $10::text[], $11::int[], $12::timestamptz[], $13::float8[])
+  AS new (id, task, module, params, queue, user_id, record_id, metadata, idempotency_key,
+          request_digest, retries, run_at, delay_s)
+ORDER BY idempotency_key, id
+ON CONFLICT (idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
+RETURNING *
+
+-- name: jobs_by_key
+SELECT * FROM jobrunner.jobs WHERE idempotency_key = ANY ($1::text[])
+
+-- name: claim
+-- $1 worker, $2 queue, $3 known tasks, $4 how many, $5 the ids that Redis named, or NULL to take what is due.
+WITH due AS (
+  SELECT id FROM jobrunner.jobs
+  WHERE status = 'pending' AND module IS NOT NULL AND queue = $2 AND due_at <= now()
+    AND task = ANY ($3::text[]) AND ($5::uuid[] IS NULL OR id = ANY ($5))
+    AND EXISTS (SELECT FROM jobrunner.workers WHERE workers.id = $1 AND dead_at IS NULL)
+  ORDER BY due_at, id LIMIT $4 FOR UPDATE SKIP LOCKED
+)
+UPDATE jobrunner.jobs AS job
+SET status = 'in_progress', worker_id = $1, fence = fence + 1, error = NULL,
+    started_at = coalesce(started_at, now()), updated_at = now()
+FROM due WHERE job.id = due.id
+RETURNING job.*
+
+-- name: look_up
+-- What the ids that Redis named and the claim did not take really are.
+SELECT id, task, status, due_at, due_at > now() AS early FROM jobrunner.jobs
+WHERE id = ANY ($1::uuid[]) AND queue = $2
+
+-- name: finish
+-- Written exactly where this worker still holds the job at this fence.
+WITH ended AS (
+  SELECT * FROM unnest($2::uuid[], $3::bigint[], $4::text[], $5::int[], $6::text[], $7::text[], $8::text[],
+                       $9::float8[])
+    AS ended (id, fence, status, failures, result, result_url, error, delay_s)
+), held AS (
+  SELECT job.id FROM jobrunner.jobs AS job JOIN ended USING (id, fence)
+  WHERE job.worker_id = $1 AND job.status = 'in_progress' ORDER BY job.id FOR UPDATE OF job
+)
+UPDATE jobrunner.jobs AS job
+SET status = ended.status, worker_id = NULL, failures = ended.failures,
+    result = ended.result::jsonb, result_url = ended.result_url, error = ended.error::jsonb,
+    errors = CASE WHEN ended.error IS NULL THEN errors
+                  ELSE errors || jsonb_build_array(ended.error::jsonb
+                         || jsonb_build_object('attempt', job.fence, 'at', now())) END,
+    progress = CASE WHEN ended.status = 'completed' THEN 1 ELSE progress END,
+    due_at = CASE WHEN ended.status = 'pending' THEN now() + ended.delay_s * interval '1 second' ELSE due_at END,
+    completed_at = CASE WHEN ended.status = 'pending' THEN NULL ELSE now() END, updated_at = now()
+FROM ended JOIN held USING (id) WHERE job.id = ended.id
+RETURNING job.*
+
+-- name: save_progress
+WITH held AS (
+  SELECT job.id, said.progress, said.note
+  FROM unnest($2::uuid[], $3::bigint[], $4::real[], $5::text[]) AS said (id, fence, progress, note)
+  JOIN jobrunner.jobs AS job USING (id, fence)
+  WHERE job.worker_id = $1 AND job.status = 'in_progress' ORDER BY job.id FOR UPDATE OF job
+)
+UPDATE jobrunner.jobs AS job SET progress = held.progress, progress_note = held.note, updated_at = now()
+FROM held WHERE job.id = held.id
+
+-- name: save_steps
+-- FOR SHARE makes a rescue wait for this statement, or this statement see the rescue: no old fence gets in between.
+WITH said AS (
+  SELECT * FROM unnest($2::uuid[], $3::text[], $4::bigint[], $5::text[], $6::int[], $7::text[], $8::text[],
+                       $9::text[], $10::text[], $11::text[], $12::text[])
+    AS said (job_id, name, fence, state, sequence, provider, plan, remote_id, handle, result, error)
+), held AS (
+  SELECT job.id, job.fence FROM jobrunner.jobs AS job
+  WHERE job.id = ANY ($2) AND job.worker_id = $1 AND job.status = 'in_progress'
+  ORDER BY job.id FOR SHARE
+)
+INSERT INTO jobrunner.steps (job_id, name, fence, state, sequence, provider, plan, remote_id, handle, result, error)
+SELECT said.job_id, said.name, said.fence, said.state, said.sequence, said.provider, said.plan::jsonb,
+       said.remote_id, said.handle::jsonb, said.result::jsonb, said.error::jsonb
+FROM said JOIN held ON held.id = said.job_id AND held.fence = said.fence
+ORDER BY said.job_id, said.name
+ON CONFLICT (job_id, name) DO UPDATE
+SET fence = excluded.fence, state = excluded.state, sequence = excluded.sequence, provider = excluded.provider,
+    plan = excluded.plan, remote_id = excluded.remote_id, handle = excluded.handle, result = excluded.result,
+    error = excluded.error, updated_at = now()
+RETURNING job_id, name
+
+-- name: steps_of
+SELECT * FROM jobrunner.steps WHERE job_id = $1 ORDER BY created_at, name
+
+-- name: remote_ids
+-- Which of a provider's ids some step already owns.
+SELECT remote_id FROM jobrunner.steps WHERE provider = $1 AND remote_id = ANY ($2::text[])
+
+-- name: insert_artifacts
+INSERT INTO jobrunner.artifacts (id, job_id, step, kind, mime, size_bytes, sha256, key, width, height)
+SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::text[],
+                     $8::text[], $9::int[], $10::int[])
+
+-- name: artifact
+SELECT id, job_id, kind, mime, size_bytes, sha256, key, width, height FROM jobrunner.artifacts WHERE id = $1
+
+-- name: artifacts_of
+SELECT id, job_id, kind, mime, size_bytes, sha256, key, width, height FROM jobrunner.artifacts
+WHERE job_id = ANY ($1::uuid[]) ORDER BY created_at, id
+
+-- name: register_worker
+INSERT INTO jobrunner.workers (id, host, pid, queue, version, max_jobs, lease_until)
+VALUES ($1, $2, $3, $4, $5, $6, now() + $7 * interval '1 second')
+
+-- name: renew_lease
+-- No row: somebody declared this worker dead. Otherwise: the jobs it holds that a person wants cancelled.
+WITH renewed AS (
+  UPDATE jobrunner.workers SET renewed_at = now(), lease_until = now() + $2 * interval '1 second', in_flight = $3
+  WHERE id = $1 AND dead_at IS NULL RETURNING id
+)
+SELECT ARRAY(SELECT id FROM jobrunner.jobs
+             WHERE worker_id = $1 AND status = 'in_progress' AND cancel_requested_at IS NOT NULL) AS cancels
+FROM renewed
+
+-- name: retire_worker
+-- A worker's own farewell. What it could not hand back is rescued at once, not when its lease would have ended.
+UPDATE jobrunner.workers SET in_flight = 0, lease_until = now(),
+  dead_at = CASE WHEN EXISTS (SELECT FROM jobrunner.jobs WHERE worker_id = $1 AND status = 'in_progress')
+                 THEN NULL ELSE now() END
+WHERE id = $1 AND dead_at IS NULL
+
+-- name: overdue_workers
+SELECT id FROM jobrunner.workers WHERE dead_at IS NULL AND lease_until < now()
+ORDER BY id FOR UPDATE SKIP LOCKED
+
+-- name: bury_workers
+UPDATE jobrunner.workers SET dead_at = now() WHERE id = ANY ($1::uuid[])
+
+-- name: rescue_jobs
+-- $1 dead workers, $2 at how many crashes a job is given up, $3 the error record of one that is.
+WITH lost AS (
+  SELECT id FROM jobrunner.jobs WHERE worker_id = ANY ($1::uuid[]) AND status = 'in_progress'
+  ORDER BY id FOR UPDATE
+)
+UPDATE jobrunner.jobs AS job
+SET worker_id = NULL, crashes = crashes + 1, due_at = now(), updated_at = now(),
+    status = CASE WHEN cancel_requested_at IS NOT NULL THEN 'cancelled'
+                  WHEN crashes + 1 >= $2 THEN 'failed' ELSE 'pending' END,
+    error = CASE WHEN cancel_requested_at IS NULL AND crashes + 1 >= $2 THEN $3::jsonb END,
+    errors = errors || jsonb_build_array($3::jsonb || jsonb_build_object('attempt', fence, 'at', now())),
+    completed_at = CASE WHEN cancel_requested_at IS NOT NULL OR crashes + 1 >= $2 THEN now() END
+FROM lost WHERE job.id = lost.id
+RETURNING job.*
+
+-- name: active_page
+-- A page of what Redis should know, by id; in_progress rows carry when their worker's right to them ends.
+SELECT id, task, status, due_at, updated_at FROM jobrunner.jobs
+WHERE status IN ('pending', 'in_progress') AND module IS NOT NULL AND queue = $1 AND id > $2
+ORDER BY id LIMIT $3
+
+-- name: foreign_jobs
+-- Rows that an application inserted itself.
+SELECT * FROM jobrunner.jobs WHERE module IS NULL AND status = 'pending'
+ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED
+
+-- name: adopt_job
+UPDATE jobrunner.jobs SET module = $2, retries = coalesce(retries, $3), queue = $4,
+  user_id = coalesce(user_id, params ->> 'user_id'), record_id = coalesce(record_id, params ->> 'record_id'),
+  updated_at = now()
+WHERE id = $1 RETURNING *
+
+-- name: refuse_job
+UPDATE jobrunner.jobs SET module = $2, status = 'failed', error = $3::jsonb, completed_at = now(), updated_at = now()
+WHERE id = $1 RETURNING *
+
+-- name: job
+SELECT * FROM jobrunner.jobs WHERE id = $1
+
+-- name: jobs_terminal
+-- Which of the awaited jobs have ended.
+SELECT * FROM jobrunner.jobs WHERE id = ANY ($1::uuid[]) AND status IN ('completed', 'failed', 'cancelled')
+
+-- name: list_jobs
+-- Newest first, from behind the cursor ($6, $7).
+SELECT * FROM jobrunner.jobs
+WHERE module IS NOT NULL
+  AND ($1::text IS NULL OR status = $1) AND ($2::text IS NULL OR task = $2) AND ($3::text IS NULL OR module = $3)
+  AND ($4::text IS NULL OR user_id = $4)
+  AND ($6::timestamptz IS NULL OR (created_at, id) < ($6, $7::uuid))
+ORDER BY created_at DESC, id DESC LIMIT $5
+
+-- name: cancel_job
+-- A pending job ends here; a running one is asked to end, and its worker writes the outcome.
+UPDATE jobrunner.jobs
+SET status = CASE status WHEN 'pending' THEN 'cancelled' ELSE status END,
+    error = CASE status WHEN 'pending' THEN $2::jsonb ELSE error END,
+    module = coalesce(module, ''),
+    completed_at = CASE status WHEN 'pending' THEN now() ELSE completed_at END,
+    cancel_requested_at = coalesce(cancel_requested_at, now()), updated_at = now()
+WHERE id = $1 AND status IN ('pending', 'in_progress')
+RETURNING *
+
+-- name: retry_job
+-- A person's decision: the budget starts anew and the old outcome stays in the history. What may be bought again by
+-- it: a submit of unknown outcome, and work that was cancelled at the provider when the job ended, or expired there.
+WITH forgotten AS (
+  UPDATE jobrunner.steps AS step SET state = 'failed', updated_at = now()
+  FROM jobrunner.jobs AS job
+  WHERE job.id = $1 AND step.job_id = $1 AND job.status IN ('failed', 'cancelled')
+    AND (step.state = 'intent' OR step.state = 'running'
+         AND (job.status = 'cancelled' OR job.error ->> 'code' IN ('timeout', 'soft_timeout', 'artifact_expired')))
+)
+UPDATE jobrunner.jobs
+SET status = 'pending', due_at = now(), failures = 0, crashes = 0, error = NULL, completed_at = NULL,
+    cancel_requested_at = NULL, progress = NULL, progress_note = NULL, updated_at = now(),
+    errors = errors || jsonb_build_array(jsonb_build_object(
+      'code', 'retried_by_hand', 'message', 'Retried by hand after: ' || status, 'attempt', fence, 'at', now()))
+WHERE id = $1 AND status IN ('failed', 'cancelled') AND module <> ''
+RETURNING *
+
+-- name: alive_workers
+SELECT count(*) FROM jobrunner.workers WHERE dead_at IS NULL AND lease_until > now() AND queue = $1
+
+-- name: next_due
+SELECT extract(epoch FROM min(due_at) - now())::float8 FROM jobrunner.jobs
+WHERE status = 'pending' AND module IS NOT NULL AND queue = $1

@@ -1,0 +1,176 @@
+"""Rows as values: what the store takes and gives. JSON columns travel as text, so that no connection needs a codec."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+import asyncpg
+import orjson
+
+from jobrunner.job import Job, Status, Transition
+from jobrunner.work import Artifact, Handle, Plan
+
+Connection = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
+StepState = Literal["intent", "running", "done", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """A submission. `digest` is the request's hash: a key that comes again must come with the same one."""
+
+    id: UUID
+    task: str
+    module: str
+    params: bytes
+    queue: str
+    retries: int
+    user_id: str | None = None
+    record_id: str | None = None
+    metadata: Mapping[str, Any] | None = None
+    idempotency_key: str | None = None
+    digest: str | None = None
+    run_at: datetime | None = None
+    delay_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A named piece of a job. `sequence` counts the purchases that were tried under this name."""
+
+    job_id: UUID
+    name: str
+    fence: int
+    state: StepState
+    sequence: int = 1
+    plan: Plan | None = None
+    handle: Handle | None = None
+    result: Any = None
+    error: Mapping[str, Any] | None = None
+    created_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StepWrite:
+    """A step's new state, and the artifacts that come into being with it."""
+
+    step: Step
+    artifacts: Sequence[Artifact] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """An attempt's end: `transition` is written where (`id`, worker, `fence`, in_progress) still holds."""
+
+    id: UUID
+    fence: int
+    transition: Transition
+
+
+@dataclass(frozen=True, slots=True)
+class ProgressNote:
+    id: UUID
+    fence: int
+    fraction: float
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Active:
+    """What Redis should know of a job that has not ended."""
+
+    id: UUID
+    task: str
+    status: Status
+    due_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What an id that Redis named really is. `early`: pending, and not due yet."""
+
+    id: UUID
+    task: str
+    status: Status
+    due_at: datetime
+    early: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which jobs to list. `after` is the (created_at, id) of the last one seen."""
+
+    status: Status | None = None
+    task: str | None = None
+    module: str | None = None
+    user_id: str | None = None
+    limit: int = 50
+    after: tuple[datetime, UUID] | None = None
+
+
+_JSON = ("params", "metadata", "result", "error", "errors")
+_COLUMNS = tuple(field.name for field in fields(Job))
+
+
+def to_json(value: Any) -> str | None:
+    return None if value is None else orjson.dumps(value).decode()
+
+
+def job_of(row: asyncpg.Record) -> Job:
+    values = {name: row[name] for name in _COLUMNS}
+    for name in _JSON:
+        if values[name] is not None:
+            values[name] = orjson.loads(values[name])
+    values["status"] = Status(values["status"])
+    values["module"] = values["module"] or ""
+    values["retries"] = values["retries"] or 0
+    return Job(**values)
+
+
+def step_of(row: asyncpg.Record) -> Step:
+    plan, handle, result, error = (
+        None if row[name] is None else orjson.loads(row[name]) for name in ("plan", "handle", "result", "error")
+    )
+    return Step(
+        job_id=row["job_id"],
+        name=row["name"],
+        fence=row["fence"],
+        state=row["state"],
+        sequence=row["sequence"],
+        plan=None if plan is None else Plan(**plan),
+        handle=None if handle is None else Handle.from_json(handle),
+        result=result,
+        error=error,
+        created_at=row["created_at"],
+    )
+
+
+def artifact_of(row: asyncpg.Record) -> Artifact:
+    return Artifact(**dict(row.items()))
+
+
+def step_columns(steps: Sequence[Step]) -> list[list[Any]]:
+    """The arrays that `save_steps` unnests."""
+    return columns(
+        (
+            step.job_id,
+            step.name,
+            step.fence,
+            step.state,
+            step.sequence,
+            step.plan.provider if step.plan else None,
+            to_json(step.plan),
+            step.handle.id if step.handle else None,
+            to_json(step.handle),
+            to_json(step.result),
+            to_json(step.error),
+        )
+        for step in steps
+    )
+
+
+def columns(rows: Any) -> list[list[Any]]:
+    """Rows turned into one list a column, as unnest wants them."""
+    return [list(column) for column in zip(*rows, strict=True)]
