@@ -1,0 +1,271 @@
+"""The queue on arq's own keys, so that arq's tools and redis-cli can inspect it.
+
+`arq:queue` (zset, score = due in ms), `arq:job:<id>`, `arq:in-progress:<id>`, `arq:result:<id>`; ours are
+`jobrunner:wake:<queue>` (a list that idle workers block on) and `jobrunner:epoch`. Payloads are JSON: a function's
+name and a job's id, no params. All methods raise Unavailable where Redis is away.
+"""
+
+import asyncio
+import time
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, cast
+from uuid import UUID
+
+import orjson
+from arq.constants import in_progress_key_prefix, job_key_prefix, result_key_prefix, retry_key_prefix
+from redis.exceptions import ResponseError
+
+from jobrunner.broker.connection import CONNECT_S, make_redis, mapped_errors
+from jobrunner.errors import ConfigError, JobFailed
+from jobrunner.job import Job, Status
+
+RESULT_MS = 3_600_000
+"""How long Redis keeps a result, as arq does by default. The row keeps it for good."""
+
+PAYLOAD_MS = 7 * 86_400_000
+"""Payloads outlive any outage a person sleeps through; reconcile makes lost ones again."""
+
+EPOCH_KEY = "jobrunner:epoch"
+
+WAKE_CAP = 64
+"""More tokens than workers could use say nothing more."""
+
+# 'new' leaves the score of a known id alone: a late push must not undo a claim's hold. 'again' overrides it, and
+# takes back what arq's tools would read as "in progress" or "complete".
+_PUSH = """
+for i = 5, #ARGV, 3 do
+  local id = ARGV[i]
+  if ARGV[1] == 'again' then
+    redis.call('DEL', 'arq:in-progress:' .. id, 'arq:result:' .. id)
+    redis.call('ZADD', KEYS[1], ARGV[i + 1], id)
+  else
+    redis.call('ZADD', KEYS[1], 'NX', ARGV[i + 1], id)
+  end
+  redis.call('SET', 'arq:job:' .. id, ARGV[i + 2], 'PX', ARGV[2] + math.max(0, ARGV[i + 1] - ARGV[3]))
+end
+if redis.call('LLEN', KEYS[2]) < tonumber(ARGV[4]) then redis.call('LPUSH', KEYS[2], '1') end
+"""
+
+# Takes the due ids and moves each to where its hard timeout ends, so that it never sits at the queue's head again.
+# A payload that is no JSON of ours holds for the longest time of all: Postgres will say what the id is.
+_CLAIM = """
+local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[1], 'LIMIT', 0, ARGV[2])
+local holds = cjson.decode(ARGV[3])
+for _, id in ipairs(due) do
+  local hold = holds['']
+  local payload = redis.call('GET', 'arq:job:' .. id)
+  if payload then
+    local ok, job = pcall(cjson.decode, payload)
+    if ok and type(job) == 'table' and type(job.f) == 'string' then hold = holds[job.f] or hold end
+  end
+  redis.call('ZADD', KEYS[1], ARGV[1] + hold, id)
+  redis.call('SET', 'arq:in-progress:' .. id, '1', 'PX', hold)
+end
+local head = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
+if head[2] and tonumber(head[2]) <= tonumber(ARGV[1]) then
+  if redis.call('LLEN', KEYS[2]) == 0 then redis.call('LPUSH', KEYS[2], '1') end
+end
+return {due, head[2] or false}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """`next_due_s`: seconds until the next id is due, None if the queue is empty."""
+
+    ids: list[str]
+    next_due_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What the queue should hold of a job."""
+
+    id: UUID
+    task: str
+    due_at: datetime
+
+
+def now_ms() -> int:
+    return round(time.time() * 1000)
+
+
+def to_ms(moment: datetime) -> int:
+    return round(moment.timestamp() * 1000)
+
+
+def payload(job_id: UUID, task: str, enqueued_ms: int) -> bytes:
+    """A job in arq's shape: try, function, args, kwargs, enqueue time."""
+    return orjson.dumps({"t": None, "f": task, "a": [str(job_id)], "k": {}, "et": enqueued_ms})
+
+
+def serialize(value: Any) -> bytes:
+    return orjson.dumps(value)
+
+
+def deserialize(raw: bytes) -> dict[str, Any]:
+    """Read what we wrote, for arq's `Job(id, redis, _deserializer=deserialize)`.
+
+    A failed job's result becomes a JobFailed around its error record, so that `.result()` raises it; no class is
+    ever looked up by a name that stands in Redis.
+    """
+    value: dict[str, Any] = orjson.loads(raw)
+    if value.get("s") is False:
+        error = value.get("r") or {}
+        value["r"] = JobFailed(str(error.get("message", "the job failed")), error=error)
+    return value
+
+
+def result_payload(job: Job, queue: str) -> bytes:
+    """A finished job in arq's shape; `r` is the result, or the error record where `s` is false."""
+    success = job.status is Status.COMPLETED
+    started = job.started_at or job.created_at
+    return orjson.dumps(
+        {
+            "t": job.fence,
+            "f": job.task,
+            "a": [str(job.id)],
+            "k": {},
+            "et": to_ms(job.created_at),
+            "s": success,
+            "r": job.result if success else job.error,
+            "st": to_ms(started),
+            "ft": to_ms(job.completed_at or job.updated_at),
+            "q": queue,
+            "id": str(job.id),
+        }
+    )
+
+
+class Queue:
+    def __init__(self, url: str, *, name: str) -> None:
+        self.name = name
+        self._wake = f"jobrunner:wake:{name}"
+        self._redis = make_redis(url, connections=8)
+        # A blocking pop would hold a pooled connection and its socket timeout would cut it: it has its own.
+        self._blocking = make_redis(url, connections=1, answer_s=None)
+        self._push = self._redis.register_script(_PUSH)
+        self._claim = self._redis.register_script(_CLAIM)
+
+    async def aclose(self) -> None:
+        await self._redis.aclose(close_connection_pool=True)
+        await self._blocking.aclose(close_connection_pool=True)
+
+    async def check(self) -> None:
+        """Refuse a Redis that may throw keys away. Raises ConfigError, Unavailable."""
+        async with mapped_errors():
+            try:
+                policy = (await self._redis.config_get("maxmemory-policy")).get("maxmemory-policy", "noeviction")
+            except ResponseError:  # managed servers forbid CONFIG; INFO tells as well
+                policy = (await self._redis.info("memory")).get("maxmemory_policy", "noeviction")
+        if policy != "noeviction":
+            raise ConfigError(
+                f"Redis has maxmemory-policy {policy} and would throw queued jobs away when it is full. "
+                "Set `maxmemory-policy noeviction`."
+            )
+
+    async def push(self, entries: Sequence[Entry], *, again: bool = False) -> None:
+        """Enter jobs at their due time and wake a worker. `again`: also those that are held or have a result."""
+        if not entries:
+            return
+        now = now_ms()
+        arguments: list[Any] = ["again" if again else "new", PAYLOAD_MS, now, WAKE_CAP]
+        for entry in entries:
+            arguments += [str(entry.id), to_ms(entry.due_at), payload(entry.id, entry.task, now)]
+        async with mapped_errors():
+            await self._push(keys=[self.name, self._wake], args=arguments)
+
+    async def claim(self, limit: int, holds_ms: Mapping[str, int]) -> Claimed:
+        """Take up to `limit` due ids; each is held until its task's hard timeout would have ended (`holds_ms`)."""
+        now = now_ms()
+        holds = {**holds_ms, "": max(holds_ms.values())}
+        async with mapped_errors():
+            ids, head = await self._claim(keys=[self.name, self._wake], args=[now, limit, orjson.dumps(holds)])
+        next_due_s = None if head is None else max(0.0, (float(head) - now) / 1000)
+        return Claimed([raw.decode(errors="replace") for raw in ids], next_due_s)
+
+    async def hold(self, ids: Collection[str], until_ms: int) -> None:
+        """Show these as in progress until then: claims that came about without Redis."""
+        if not ids:
+            return
+        lasting = max(1, until_ms - now_ms())
+        async with mapped_errors(), self._redis.pipeline(transaction=False) as pipe:
+            pipe.zadd(self.name, dict.fromkeys(ids, until_ms))
+            for job_id in ids:
+                pipe.set(in_progress_key_prefix + job_id, b"1", px=lasting)
+            await pipe.execute()
+
+    async def finish(self, jobs: Sequence[Job]) -> None:
+        """Take ended jobs out of the queue and leave their results, as arq does."""
+        if not jobs:
+            return
+        ids = [str(job.id) for job in jobs]
+        async with mapped_errors(), self._redis.pipeline(transaction=True) as pipe:
+            for job in jobs:
+                pipe.set(f"{result_key_prefix}{job.id}", result_payload(job, self.name), px=RESULT_MS)
+            _forget(pipe, self.name, ids)
+            await pipe.execute()
+
+    async def drop(self, ids: Collection[str]) -> None:
+        """Forget ids that are no jobs of ours, or none that still has to run."""
+        if not ids:
+            return
+        async with mapped_errors(), self._redis.pipeline(transaction=True) as pipe:
+            _forget(pipe, self.name, ids)
+            await pipe.execute()
+
+    async def scores(self, ids: Sequence[str]) -> list[float | None]:
+        """When each id is due in the queue, in ms; None for an id it does not hold."""
+        if not ids:
+            return []
+        async with mapped_errors():
+            return list(await cast("Any", self._redis).zmscore(self.name, list(ids)))
+
+    async def turn(self, service: str, lasting_s: float) -> bool:
+        """Whether it is this process's turn at a service that one worker at a time should do."""
+        async with mapped_errors():
+            return bool(
+                await self._redis.set(f"jobrunner:turn:{service}:{self.name}", 1, px=round(lasting_s * 1000), nx=True)
+            )
+
+    async def wait(self, timeout_s: float) -> bool:
+        """Sleep until a push wakes this worker (True) or the time is over."""
+        async with mapped_errors(), asyncio.timeout(timeout_s + CONNECT_S + 1):
+            popped = await cast("Any", self._blocking).blpop([self._wake], timeout=max(0.01, timeout_s))
+            return popped is not None
+
+    async def wake(self) -> None:
+        """Wake whoever waits."""
+        async with mapped_errors():
+            await cast("Any", self._redis).lpush(self._wake, b"1")
+
+    async def beat(self, key: str, text: str, lasting_s: float) -> None:
+        """Leave arq's health-check sentinel, which `arq --check` reads."""
+        async with mapped_errors():
+            await self._redis.set(key, text, px=round(lasting_s * 1000))
+
+    async def forget_beat(self, key: str) -> None:
+        async with mapped_errors():
+            await self._redis.delete(key)
+
+    async def epoch(self) -> str:
+        """A word that changes when Redis lost its memory: its run id, and a marker that a flush takes away."""
+        async with mapped_errors(), self._redis.pipeline(transaction=False) as pipe:
+            pipe.set(EPOCH_KEY, now_ms(), nx=True)
+            pipe.get(EPOCH_KEY)
+            pipe.info("server")
+            _, marker, server = await pipe.execute()
+        return f"{server.get('run_id')}:{marker.decode()}"
+
+    async def depth(self) -> int:
+        """How many ids the queue holds, running ones included; also the cheapest question there is."""
+        async with mapped_errors():
+            return int(await self._redis.zcard(self.name))
+
+
+def _forget(pipe: Any, queue: str, ids: Collection[str]) -> None:
+    prefixes = (job_key_prefix, in_progress_key_prefix, retry_key_prefix)
+    pipe.zrem(queue, *ids)
+    pipe.delete(*(prefix + job_id for job_id in ids for prefix in prefixes))
