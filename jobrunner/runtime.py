@@ -1,0 +1,183 @@
+"""From settings to the shared, wired objects; and the JobRunner that applications open."""
+
+import importlib
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Self
+from uuid import UUID
+
+from pydantic import BaseModel, SecretStr
+
+from jobrunner import embedded
+from jobrunner.broker.queue import Queue
+from jobrunner.broker.stream import Notices
+from jobrunner.client import Client, SubmittedJob
+from jobrunner.declare import SubmitOptions, TaskSpec, declared, pop_runner, push_runner
+from jobrunner.errors import ConfigError
+from jobrunner.job import Job
+from jobrunner.net import Net
+from jobrunner.providers.driver import Driver
+from jobrunner.providers.openai import OpenAI
+from jobrunner.providers.replicate import Replicate
+from jobrunner.settings import Provider, Settings, load
+from jobrunner.store.artifacts import FileArtifacts
+from jobrunner.store.postgres import Store
+from jobrunner.store.rows import Filter
+
+DRIVERS: Mapping[str, Any] = {"openai": OpenAI, "replicate": Replicate}
+"""Every provider by its word in routes and settings."""
+
+SANDBOX_PREFIXES = {"openai": "/openai/v1", "replicate": "/replicate"}
+SANDBOX_KEY = "test-key"
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """What server, worker and command line share. `drivers` connect only when they are used."""
+
+    settings: Settings
+    tasks: Mapping[str, TaskSpec[Any, Any]]
+    store: Store
+    queue: Queue
+    notices: Notices
+    client: Client
+    artifacts: FileArtifacts
+    drivers: Mapping[str, Driver]
+
+
+def load_tasks(settings: Settings) -> Mapping[str, TaskSpec[Any, Any]]:
+    """Import the include list. Raises ConfigError for a module that is not there, DeclarationError for a bad task."""
+    for name in settings.task_modules:
+        try:
+            importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            raise ConfigError(f"setting `task_modules` names {name!r}, which cannot be imported: {error}") from error
+    tasks = declared()
+    if not tasks:
+        raise ConfigError("setting `task_modules`: the modules declare no task; decorate one with @task.")
+    return tasks
+
+
+def resolve(settings: Settings) -> Settings:
+    """Fill in what is unset from the services that run on the same data directory. Raises ConfigError if none do."""
+    run = embedded.find(settings.directory)
+    if run is None:
+        if settings.database_url is None or settings.redis_url is None:
+            raise ConfigError(
+                f"No jobrunner services run on {settings.directory}, and database_url or redis_url is not set. "
+                "Start `jobrunner services` (or `jobrunner up`), or set both URLs."
+            )
+        return settings
+    found = settings.model_copy(
+        update={
+            "database_url": settings.database_url or SecretStr(run.database_url),
+            "redis_url": settings.redis_url or SecretStr(run.redis_url),
+        }
+    )
+    return with_sandbox(found, run.sandbox_url)
+
+
+def with_sandbox(settings: Settings, sandbox_url: str | None) -> Settings:
+    """Send every provider that has no key of its own to the sandbox."""
+    if sandbox_url is None:
+        return settings
+    providers = dict(settings.providers)
+    for name in sandboxed(settings):
+        url = sandbox_url + SANDBOX_PREFIXES[name]
+        providers[name] = (settings.providers.get(name) or Provider()).model_copy(
+            update={"base_url": url, "api_key": SecretStr(SANDBOX_KEY)}
+        )
+    host = sandbox_url.removeprefix("http://").rstrip("/")
+    net = settings.net.model_copy(update={"allow": (*settings.net.allow, host)})
+    return settings.model_copy(update={"providers": providers, "net": net})
+
+
+def sandboxed(settings: Settings) -> list[str]:
+    """The providers without a key."""
+    keyed = {name for name, provider in settings.providers.items() if provider.api_key is not None}
+    return [name for name in DRIVERS if name not in keyed]
+
+
+@asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[Runtime]:
+    """Wire everything, and close it again. `settings` must be resolved. Raises ConfigError, Unavailable."""
+    tasks = load_tasks(settings)
+    if settings.redis_url is None:
+        raise ConfigError("redis_url is not set.")
+    redis_url = settings.redis_url.get_secret_value()
+    async with AsyncExitStack() as stack:
+        net = Net(settings.net.allow)
+        stack.push_async_callback(net.aclose)
+        drivers: dict[str, Driver] = {}
+        for name, make in DRIVERS.items():
+            drivers[name] = make(net, settings.providers.get(name) or Provider())
+            stack.push_async_callback(drivers[name].aclose)
+        store = await stack.enter_async_context(Store.opened(settings))
+        queue = Queue(redis_url, name=settings.worker.queue)
+        stack.push_async_callback(queue.aclose)
+        notices = Notices(redis_url)
+        stack.push_async_callback(notices.aclose)
+        client = await stack.enter_async_context(Client.opened(store, queue, notices, tasks))
+        runner = _ClientRunner(client)
+        push_runner(runner)
+        stack.callback(pop_runner, runner)
+        yield Runtime(settings, tasks, store, queue, notices, client, FileArtifacts(settings.artifact_dir), drivers)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _ClientRunner:
+    """What `.delay` finds while a runtime is open: in the server, in the worker, in an application."""
+
+    client: Client
+
+    async def submit(self, task: TaskSpec[Any, Any], params: BaseModel, options: SubmitOptions) -> SubmittedJob:
+        job = await self.client.submit(task, params, options)
+        return SubmittedJob(job.id, task, self.client)
+
+
+class JobRunner:
+    """Opens jobrunner inside an application, so that `await task.delay(...)` works in it.
+
+        async with JobRunner() as runner:
+            job = await generate_scene_image.delay(scene_description="...", scene_number=1, user_id="u1")
+            image = await job.result(timeout=120)
+
+    Reads settings.toml and the environment unless `settings` are given.
+    """
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self._settings = settings
+        self._stack = AsyncExitStack()
+        self._client: Client | None = None
+
+    async def __aenter__(self) -> Self:
+        """Raises ConfigError, Unavailable."""
+        runtime = await self._stack.enter_async_context(opened(resolve(self._settings or load())))
+        self._client = runtime.client
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._client = None
+        await self._stack.aclose()
+
+    @property
+    def client(self) -> Client:
+        if self._client is None:
+            raise RuntimeError("This JobRunner is not open: use `async with JobRunner() as runner:`.")
+        return self._client
+
+    async def get(self, job_id: UUID) -> Job:
+        return await self.client.get(job_id)
+
+    async def search(self, wanted: Filter | None = None) -> list[Job]:
+        return await self.client.search(wanted or Filter())
+
+    async def cancel(self, job_id: UUID) -> Job:
+        return await self.client.cancel(job_id)
+
+    async def retry(self, job_id: UUID) -> Job:
+        return await self.client.retry(job_id)
+
+    async def wait(self, job_id: UUID, timeout_s: float | None = None) -> Job:
+        return await self.client.wait(job_id, timeout_s)

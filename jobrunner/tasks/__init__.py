@@ -1,0 +1,1 @@
+"""The built-in task modules. A user's own module is one more entry in `task_modules`."""
