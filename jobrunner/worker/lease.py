@@ -1,0 +1,75 @@
+"""A worker's right to run jobs: one row, renewed by a heartbeat.
+
+Past its end the worker starts no side effect. It may still renew it as long as nobody declared the worker dead; once
+somebody did, it drops all it holds and takes a new identity.
+"""
+
+import asyncio
+import os
+import socket
+import time
+from importlib.metadata import version
+from uuid import UUID
+
+from uuid_utils.compat import uuid7
+
+from jobrunner.store.postgres import Store
+
+
+class Lease:
+    """Local time is monotonic and counted from before the question was sent, so it ends no later than the row's."""
+
+    def __init__(self, store: Store, *, queue: str, max_jobs: int, lease_s: float) -> None:
+        self._store = store
+        self._queue = queue
+        self._max_jobs = max_jobs
+        self.lease_s = lease_s
+        self.worker: UUID = uuid7()
+        self._ends = 0.0
+        self._gapless_since = 0.0
+        self._renewed = asyncio.Event()
+
+    async def take(self) -> None:
+        """Register under a new identity. Raises Unavailable."""
+        self.worker = uuid7()
+        asked = time.monotonic()
+        await self._store.register(
+            self.worker,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            queue=self._queue,
+            version=version("jobrunner"),
+            max_jobs=self._max_jobs,
+            lease_s=self.lease_s,
+        )
+        self._gapless_since = asked
+        self._extend(asked)
+
+    async def renew(self, *, in_flight: int) -> list[UUID] | None:
+        """The jobs to cancel, or None if this worker was declared dead. Raises Unavailable."""
+        asked = time.monotonic()
+        cancels = await self._store.renew(self.worker, lease_s=self.lease_s, in_flight=in_flight)
+        if cancels is not None:
+            if asked > self._ends:
+                self._gapless_since = asked
+            self._extend(asked)
+        return cancels
+
+    async def valid(self) -> None:
+        """Return while the lease lasts; past its end, wait for its renewal."""
+        while time.monotonic() >= self._ends:
+            self._renewed.clear()
+            await self._renewed.wait()
+
+    @property
+    def lasts(self) -> bool:
+        return time.monotonic() < self._ends
+
+    @property
+    def may_rescue(self) -> bool:
+        """Only one who renewed without a gap for a whole lease: after an outage the living renew first."""
+        return self.lasts and time.monotonic() - self._gapless_since >= self.lease_s
+
+    def _extend(self, asked: float) -> None:
+        self._ends = asked + self.lease_s
+        self._renewed.set()

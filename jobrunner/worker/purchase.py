@@ -1,0 +1,244 @@
+"""Buying one thing from a provider, once: intent, submit, handle, poll, fetch, each committed before the next.
+
+What an earlier attempt committed decides where this one goes on:
+
+    done     its artifacts are the answer
+    running  poll the handle
+    intent   it may have been sent: look it up, repeat it with the same key, or leave it to a person
+    failed   refused, or failed at the provider: buy anew, under the next sequence number
+"""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from uuid import UUID
+
+from uuid_utils.compat import uuid7
+
+from jobrunner.errors import (
+    AttemptError,
+    InvalidRequest,
+    PermanentError,
+    RateLimited,
+    SubmitUnknown,
+    TransientError,
+)
+from jobrunner.events import emit
+from jobrunner.failpoints import hit
+from jobrunner.job import RETRY_AFTER_CAP_S, Job
+from jobrunner.media import image_info
+from jobrunner.providers.driver import Driver, Failed, Finished, Running
+from jobrunner.store.rows import Step
+from jobrunner.work import Artifact, Handle, ImageRequest, Intent, Kind
+from jobrunner.worker.steps import Steps
+from jobrunner.worker.tools import Tools
+
+_POLL_FIRST_S = 0.25
+_POLL_CAP_S = 5.0
+_POLL_GROWTH = 1.5
+_SETTLE_S = 10.0
+"""An orphan that a provider's list does not show this long after its submit never arrived."""
+
+Bought = tuple[Step, Handle | Finished]
+
+
+class Purchase:
+    """`resubmit`: the task allows buying again where nobody can tell whether the first submit arrived."""
+
+    def __init__(
+        self, job: Job, steps: Steps, tools: Tools, *, resubmit: bool, progress: Callable[[float], None]
+    ) -> None:
+        self._job = job
+        self._steps = steps
+        self._tools = tools
+        self._resubmit = resubmit
+        self._progress = progress
+
+    async def make(self, request: ImageRequest, name: str) -> list[Artifact]:
+        """Raises PermanentError, TransientError, RateLimited or SubmitUnknown."""
+        step = await self._steps.find(name)
+        bought: Bought | None = None
+        if step is not None and step.state == "done":
+            return [Artifact.from_json(each) for each in step.result]
+        if step is not None and step.state == "intent":
+            bought = await self._recover(step)
+        if step is not None and step.handle is not None and step.state == "running":
+            bought = step, step.handle
+        if bought is None:
+            bought = await self._buy(request, name, step.sequence + 1 if step else 1)
+        step, answer = bought
+        finished = answer if isinstance(answer, Finished) else await self._follow(step, answer)
+        return await self._keep(step, finished)
+
+    # ---- submitting ----------------------------------------------------------------------------
+
+    async def _buy(self, request: ImageRequest, name: str, sequence: int) -> Bought:
+        """Try the route's entries in turn; the next one only where the last refused before accepting."""
+        refusals: list[AttemptError] = []
+        for entry in self._tools.routes.get(request.kind, ()):
+            provider, _, model = entry.partition(":")
+            try:
+                driver = self._driver(provider)
+                plan = driver.prepare(model, request)
+                step = Step(self._job.id, name, self._job.fence, "intent", sequence + len(refusals), plan)
+                return await self._send(driver, await self._steps.commit(step))
+            except SubmitUnknown:
+                raise
+            except AttemptError as error:
+                if error.code == "job_lost":
+                    raise
+                refusals.append(error)
+                emit("route.refused", logging.WARNING, job_id=str(self._job.id), entry=entry, error=str(error))
+        if not refusals:
+            raise PermanentError(
+                f"There is no route for {request.kind}: set `[routes] {request.kind}`.", code="no_route"
+            )
+        # One that may accept later is better news than one that never will.
+        raise next((error for error in refusals if error.retryable), refusals[0])
+
+    async def _send(self, driver: Driver, step: Step) -> Bought:
+        """Send a committed intent and commit what came of it."""
+        intent = _intent(step)
+        await self._steps.guard()
+        await hit("submit.before")
+        try:
+            answer = await driver.submit(intent, self._spool())
+        except SubmitUnknown as error:
+            emit("submit.unknown", logging.WARNING, job_id=str(self._job.id), provider=driver.name, error=str(error))
+            found = await self._recover(step, error)
+            if found is None:
+                raise TransientError(f"{driver.name} did not get the request.", provider=driver.name) from error
+            return found
+        except AttemptError as error:
+            await self._steps.commit(replace(step, state="failed", error=error.record()))
+            raise
+        await hit("submit.after")
+        return (step, answer) if isinstance(answer, Finished) else await self._bind(step, answer)
+
+    async def _bind(self, step: Step, handle: Handle) -> Bought:
+        """Commit the handle before anything else happens."""
+        try:
+            return await self._steps.commit(replace(step, state="running", handle=handle)), handle
+        except InvalidRequest as error:  # the unique (provider, remote_id): a twin's search for its orphan was quicker
+            raise TransientError(f"{handle.provider} {handle.id} already belongs to another job.") from error
+
+    # ---- a submit whose answer nobody has ------------------------------------------------------
+
+    async def _recover(self, step: Step, unknown: SubmitUnknown | None = None) -> Bought | None:
+        """The purchase behind an intent without a handle; None where it is safe, or allowed, to buy anew."""
+        driver = self._driver(_intent(step).plan.provider)
+        if driver.capabilities.lists:
+            return await self._find_orphan(driver, step)
+        if driver.capabilities.idempotent and unknown is None:
+            return await self._send(driver, step)
+        if self._resubmit:
+            return None
+        raise SubmitUnknown(
+            f"The request to {driver.name} was sent and its answer was lost ({unknown or 'the worker died'}). It may "
+            f"have been made and billed; {driver.name} has no way to look it up. Check its usage page, then retry the "
+            "job to buy it (again), or declare its task with resubmit=True.",
+            provider=driver.name,
+        )
+
+    async def _find_orphan(self, driver: Driver, step: Step) -> Bought | None:
+        intent = _intent(step)
+        sent_at = step.created_at.timestamp() if step.created_at else time.time()
+        while True:
+            settled = time.time() - sent_at >= _SETTLE_S
+            found = await driver.find(intent, sent_at - _SETTLE_S)
+            taken = await self._tools.store.remote_ids(driver.name, [handle.id for handle in found])
+            for handle in found:
+                if handle.id not in taken:
+                    emit("submit.found", job_id=str(self._job.id), provider=driver.name, remote_id=handle.id)
+                    return await self._bind(step, handle)
+            if settled:
+                return None
+            await asyncio.sleep(_POLL_FIRST_S)
+
+    # ---- following, and keeping what was made --------------------------------------------------
+
+    async def _follow(self, step: Step, handle: Handle) -> Finished:
+        driver = self._driver(handle.provider)
+        delay_s = _POLL_FIRST_S
+        while True:
+            try:
+                answer = await driver.poll(handle)
+            except RateLimited as error:
+                answer = Running(retry_after_s=min(error.retry_after_s or _POLL_CAP_S, RETRY_AFTER_CAP_S))
+            except TransientError as error:
+                answer = Running()
+                emit("poll.failed", logging.WARNING, job_id=str(self._job.id), provider=driver.name, error=str(error))
+            if isinstance(answer, Finished):
+                return answer
+            if isinstance(answer, Failed):
+                await self._steps.commit(replace(step, state="failed", error=answer.error.record()))
+                raise answer.error
+            if answer.progress is not None:
+                self._progress(answer.progress)
+            wait_s = delay_s if answer.retry_after_s is None else answer.retry_after_s
+            await asyncio.sleep(wait_s * random.uniform(0.9, 1.1))  # noqa: S311  # spreads a crowd
+            delay_s = min(delay_s * _POLL_GROWTH, _POLL_CAP_S)
+
+    async def _keep(self, step: Step, finished: Finished) -> list[Artifact]:
+        """Copy what was made into our store before the step says that it is done: a provider's URL dies in hours."""
+        driver = self._driver(_intent(step).plan.provider)
+        artifacts = []
+        for output in finished.outputs:
+            path = await driver.fetch(output, self._spool())
+            artifacts.append(await keep(path, self._job.id, output.kind, self._tools))
+        await self._steps.commit(replace(step, state="done", result=[each.to_json() for each in artifacts]), artifacts)
+        return artifacts
+
+    async def cancel_upstream(self) -> dict[str, str]:
+        """Ask each provider to stop what this job has under way; its answer by step name."""
+        answers: dict[str, str] = {}
+        for step in await self._steps.all():
+            if step.state == "running" and step.handle is not None:
+                answers[step.name] = await self._driver(step.handle.provider).cancel(step.handle)
+            elif step.state == "intent":
+                answers[step.name] = "unknown"
+        return answers
+
+    def _driver(self, provider: str) -> Driver:
+        driver = self._tools.drivers.get(provider)
+        if driver is None:
+            raise PermanentError(
+                f"There is no provider {provider!r}; `[routes]` may name {', '.join(sorted(self._tools.drivers))}.",
+                code="unknown_provider",
+            )
+        return driver
+
+    def _spool(self) -> Path:
+        directory = self._tools.spool / str(self._job.id)
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return directory
+
+
+def _intent(step: Step) -> Intent:
+    if step.plan is None:
+        raise AssertionError(f"step {step.name} of job {step.job_id} is no purchase")
+    return Intent(f"{step.job_id}:{step.name}:{step.sequence}", step.plan)
+
+
+async def keep(path: Path, job_id: UUID, kind: Kind, tools: Tools) -> Artifact:
+    """Check a file, move it into the artifact store, and describe it. Raises PermanentError `media_invalid`."""
+    info = await asyncio.to_thread(image_info, path)
+    artifact_id = uuid7()
+    key = f"{artifact_id.hex[-2:]}/{artifact_id}.{info.mime.rpartition('/')[2]}"
+    stored = await tools.artifacts.put(path, key)
+    await asyncio.to_thread(path.unlink, missing_ok=True)
+    return Artifact(
+        id=artifact_id,
+        job_id=job_id,
+        kind=kind,
+        mime=info.mime,
+        size_bytes=stored.size_bytes,
+        sha256=stored.sha256,
+        key=key,
+        width=info.width,
+        height=info.height,
+    )

@@ -1,0 +1,25 @@
+"""What every attempt in a worker shares."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from uuid import UUID
+
+from jobrunner.batch import Batcher
+from jobrunner.providers.driver import Driver
+from jobrunner.store.artifacts import FileArtifacts
+from jobrunner.store.postgres import Store
+from jobrunner.store.rows import ProgressNote, StepWrite
+from jobrunner.worker.lease import Lease
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    store: Store
+    lease: Lease
+    artifacts: FileArtifacts
+    drivers: Mapping[str, Driver]
+    routes: Mapping[str, tuple[str, ...]]
+    spool: Path
+    steps: Batcher[StepWrite, bool]
+    progress: dict[UUID, ProgressNote] = field(default_factory=dict)

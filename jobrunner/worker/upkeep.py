@@ -1,0 +1,214 @@
+"""What every worker does beside its jobs: keep its lease, rescue others' jobs, keep Redis true, take in foreign rows.
+
+Each service is a `run_once`; `forever` calls it at its interval and sits outages out.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, Protocol
+from uuid import UUID
+
+from jobrunner.broker.queue import Entry, Queue, now_ms, to_ms
+from jobrunner.broker.stream import ENDED, Notices
+from jobrunner.declare import TaskSpec
+from jobrunner.errors import InvalidParams, Unavailable
+from jobrunner.events import emit
+from jobrunner.job import Job, Status
+from jobrunner.store.postgres import Store
+from jobrunner.store.rows import Active
+from jobrunner.worker.lease import Lease
+from jobrunner.worker.tools import Tools
+
+HOLD_GRACE_S = 30
+"""An id is held in Redis this much longer than its hard timeout; the rescue, which knows by the lease, is quicker."""
+
+_PAGE = 1000
+_SETTLED_S = 5.0
+"""Rows younger than this are on their way into Redis: a claim or a push is under way."""
+_LATE_MS = 5000
+
+
+class Service(Protocol):
+    @property
+    def name(self) -> str: ...
+    @property
+    def every_s(self) -> float: ...
+    async def run_once(self) -> None: ...
+
+
+async def forever(service: Service) -> None:
+    """Run until cancelled. An error of one round is reported and the next round tries again."""
+    while True:
+        try:
+            await service.run_once()
+        except Unavailable as error:
+            emit("upkeep.waits", logging.WARNING, service=service.name, error=str(error))
+        except Exception as error:  # noqa: BLE001  # a service that ended would be missed only when it is needed
+            emit("upkeep.failed", logging.ERROR, service=service.name, exception=error)
+        await asyncio.sleep(service.every_s * random.uniform(0.9, 1.1))  # noqa: S311  # spreads the workers
+
+
+def hold_ms(spec: TaskSpec[Any, Any]) -> int:
+    return round((spec.timeout.total_seconds() + HOLD_GRACE_S) * 1000)
+
+
+def entry(job: Job) -> Entry:
+    return Entry(job.id, job.task, job.due_at)
+
+
+async def tell(queue: Queue, notices: Notices, jobs: list[Job]) -> None:
+    """Tell Redis what Postgres has committed; what it does not hear now, reconcile will tell it."""
+    try:
+        await queue.finish([job for job in jobs if job.status.terminal])
+        await queue.push([entry(job) for job in jobs if job.status is Status.PENDING], again=True)
+        await notices.send(ENDED, [job.id for job in jobs if job.status.terminal])
+    except Unavailable as error:
+        emit("redis.untold", logging.WARNING, jobs=len(jobs), error=str(error))
+
+
+class Heartbeat:
+    """One statement however many jobs are in flight; it brings back which of them a person wants cancelled."""
+
+    name = "heartbeat"
+
+    def __init__(
+        self,
+        lease: Lease,
+        *,
+        in_flight: Callable[[], int],
+        cancel: Callable[[list[UUID]], None],
+        died: Callable[[], Awaitable[None]],
+        beat: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._lease = lease
+        self.every_s = lease.lease_s / 3
+        self._in_flight = in_flight
+        self._cancel = cancel
+        self._died = died
+        self._beat = beat
+
+    async def run_once(self) -> None:
+        cancels = await self._lease.renew(in_flight=self._in_flight())
+        if cancels is None:
+            await self._died()
+        else:
+            self._cancel(cancels)
+        await self._beat()
+
+
+class Rescue:
+    """Moves the jobs of workers whose lease ran out back to pending, and their ids back to the queue's head."""
+
+    name = "rescue"
+
+    def __init__(self, store: Store, queue: Queue, notices: Notices, lease: Lease) -> None:
+        self._store = store
+        self._queue = queue
+        self._notices = notices
+        self._lease = lease
+        self.every_s = max(0.2, lease.lease_s / 6)
+
+    async def run_once(self) -> None:
+        if not self._lease.may_rescue:
+            return
+        jobs = await self._store.rescue()
+        for job in jobs:
+            emit(
+                "job.rescued",
+                logging.WARNING,
+                job_id=str(job.id),
+                task=job.task,
+                status=job.status,
+                crashes=job.crashes,
+            )
+        await tell(self._queue, self._notices, jobs)
+
+
+class Reconcile:
+    """Makes Redis hold what Postgres says it should: pushed again after a flush, a restart, a lost push."""
+
+    name = "reconcile"
+
+    def __init__(self, store: Store, queue: Queue, holds_ms: Mapping[str, int], *, every_s: float) -> None:
+        self._store = store
+        self._queue = queue
+        self._holds_ms = holds_ms
+        self.every_s = every_s
+        self._epoch: str | None = None
+
+    async def run_once(self) -> None:
+        """One pass over the active rows in keyset pages; no transaction is open across a call to Redis."""
+        epoch = await self._queue.epoch()
+        if epoch != self._epoch:
+            emit("redis.epoch", epoch=epoch, before=self._epoch)
+            self._epoch = epoch
+        elif not await self._queue.turn(self.name, self.every_s * 0.8):
+            return
+        after = UUID(int=0)
+        while page := await self._store.active_page(self._queue.name, after, _PAGE):
+            await self._repair(page)
+            after = page[-1].id
+
+    async def _repair(self, page: list[Active]) -> None:
+        scores = await self._queue.scores([str(row.id) for row in page])
+        settled = datetime.now(UTC) - timedelta(seconds=_SETTLED_S)
+        rows = [(row, score) for row, score in zip(page, scores, strict=True) if row.updated_at < settled]
+        lost = [
+            Entry(row.id, row.task, row.due_at)
+            for row, score in rows
+            if row.status is Status.PENDING and (score is None or score > max(to_ms(row.due_at), now_ms()) + _LATE_MS)
+        ]
+        await self._queue.push(lost, again=True)
+        unheld = [row for row, score in rows if row.status is Status.IN_PROGRESS and score is None]
+        for row in unheld:
+            hold = self._holds_ms.get(row.task, max(self._holds_ms.values()))
+            await self._queue.hold([str(row.id)], max(to_ms(row.updated_at), now_ms()) + hold)
+        if lost or unheld:
+            emit("redis.repaired", logging.WARNING, pushed=len(lost), held=len(unheld))
+
+
+class Adopt:
+    """A `pending` row that an application inserted itself is a submission: checked, completed and pushed."""
+
+    name = "adopt"
+    every_s = 5.0
+
+    def __init__(self, store: Store, queue: Queue, notices: Notices, tasks: Mapping[str, TaskSpec[Any, Any]]) -> None:
+        self._store = store
+        self._queue = queue
+        self._notices = notices
+        self._tasks = tasks
+
+    async def run_once(self) -> None:
+        while jobs := await self._store.adopt(self._judge, queue=self._queue.name, limit=_PAGE):
+            await tell(self._queue, self._notices, jobs)
+
+    def _judge(self, job: Job) -> tuple[str, int] | dict[str, Any]:
+        spec = self._tasks.get(job.task)
+        if spec is None:
+            message = f"There is no task called {job.task!r}; declared are {', '.join(sorted(self._tasks))}."
+            return {"code": "unknown_task", "message": message, "retryable": False}
+        try:
+            spec.validate(job.params)
+        except InvalidParams as error:
+            return {"code": "invalid_params", "message": str(error), "retryable": False, "errors": error.errors}
+        return spec.module, spec.retries
+
+
+class Progress:
+    """Writes the last word of each task about its progress; a thousand a second become one statement."""
+
+    name = "progress"
+    every_s = 0.5
+
+    def __init__(self, tools: Tools) -> None:
+        self._tools = tools
+
+    async def run_once(self) -> None:
+        notes = list(self._tools.progress.values())
+        if notes and self._tools.lease.lasts:
+            self._tools.progress.clear()
+            await self._tools.store.save_progress(self._tools.lease.worker, notes)
