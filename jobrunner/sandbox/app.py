@@ -1,0 +1,105 @@
+"""The sandbox as one aiohttp application: a provider under each prefix, and `/admin` for tests and for the curious."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+from aiohttp import web
+from pydantic import ValidationError
+
+from jobrunner.sandbox import ledger
+from jobrunner.sandbox.faults import Rule
+from jobrunner.sandbox.openai import OpenAI
+from jobrunner.sandbox.replicate import Replicate
+from jobrunner.sandbox.state import State, open_state
+
+STATE = web.AppKey("state", State)
+SHUTDOWN_S = 0.5
+"""A hanging answer is meant to hang; do not wait for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sandbox:
+    """`base_url` without a slash at its end: the providers are at `/openai/v1` and `/replicate`."""
+
+    base_url: str
+
+
+def make_app(data_dir: Path, *, speed: float = 1.0) -> web.Application:
+    """State is kept in `data_dir` and survives a kill. `speed` divides every made-up duration.
+
+    Serve it with `handler_cancellation=True`, so that a client who hangs up ends its request; `running` does.
+    """
+    state = open_state(data_dir, speed=speed)
+    app = web.Application()
+    app[STATE] = state
+    app.on_cleanup.append(lambda _app: state.aclose())
+    app.add_subapp("/openai", OpenAI(state).app())
+    app.add_subapp("/replicate", Replicate(state).app())
+    app.add_routes(
+        [
+            web.get("/", _describe),
+            web.get("/admin/purchases", _purchases),
+            web.get("/admin/faults", _faults),
+            web.post("/admin/faults", _add_fault),
+            web.delete("/admin/faults", _clear_faults),
+        ]
+    )
+    return app
+
+
+@contextlib.asynccontextmanager
+async def running(
+    data_dir: Path, host: str = "127.0.0.1", port: int = 0, *, speed: float = 1.0
+) -> AsyncIterator[Sandbox]:
+    """Serve until the block ends. Port 0 takes a free one."""
+    runner = web.AppRunner(
+        make_app(data_dir, speed=speed),
+        handler_cancellation=True,
+        access_log=None,
+        shutdown_timeout=SHUTDOWN_S,
+    )
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, host, port, backlog=4096)
+        await site.start()
+        bound = runner.addresses[0]
+        yield Sandbox(f"http://{f'[{bound[0]}]' if ':' in bound[0] else bound[0]}:{bound[1]}")
+    finally:
+        await runner.cleanup()
+
+
+def _json(value: object, *, status: int = 200) -> web.Response:
+    return web.Response(body=orjson.dumps(value), status=status, content_type="application/json")
+
+
+async def _describe(request: web.Request) -> web.Response:
+    origin = str(request.url.origin())
+    providers = {"openai": f"{origin}/openai/v1", "replicate": f"{origin}/replicate"}
+    admin = ["/admin/purchases", "/admin/faults"]
+    return _json({"service": "jobrunner sandbox", "providers": providers, "api_key": "test-key", "admin": admin})
+
+
+async def _purchases(request: web.Request) -> web.Response:
+    rows = ledger.select(request.app[STATE].db, request.query.get("provider"))
+    return _json([row.to_json() for row in rows])
+
+
+async def _faults(request: web.Request) -> web.Response:
+    return _json([rule.model_dump() for rule in request.app[STATE].faults.rules])
+
+
+async def _add_fault(request: web.Request) -> web.Response:
+    try:
+        rule = Rule.model_validate_json(await request.read())
+    except ValidationError as error:
+        return _json({"errors": error.errors(include_url=False, include_context=False)}, status=422)
+    request.app[STATE].faults.rules.append(rule)
+    return _json(rule.model_dump(), status=201)
+
+
+async def _clear_faults(request: web.Request) -> web.Response:
+    request.app[STATE].faults.rules.clear()
+    return web.Response(status=204)
