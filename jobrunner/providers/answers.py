@@ -1,0 +1,237 @@
+"""What a provider's HTTP answer means, whoever the provider is: JSON, or an error of our tree.
+
+A create request is judged more strictly than a question, since it may have been paid for: what failed before it
+left us is transient; what failed after is SubmitUnknown, unless the provider itself says that it refused.
+Classes and their sources: the error tables of OpenAI's and Replicate's API references.
+"""
+
+import re
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
+from mimetypes import guess_type
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+import orjson
+
+from jobrunner.errors import AttemptError, PermanentError, RateLimited, SubmitUnknown, TransientError, UrlNotAllowed
+from jobrunner.net import Net, retry_after_s
+from jobrunner.settings import Provider
+from jobrunner.work import Output
+
+JSON_BYTES = 16 * 1024 * 1024
+"""The largest JSON answer that is held in memory; pictures inside answers are spooled to disk instead."""
+
+OUTPUT_BYTES = 64 * 1024 * 1024
+"""The largest file that one output may be."""
+
+_RESETS = re.compile(r"resets in ~?(\d{1,6}(?:\.\d+)?)\s?s", re.IGNORECASE)
+_CONTENT = re.compile(r"\bE005\b|sensitive|nsfw|content.?policy|safety|moderation|flagged", re.IGNORECASE)
+_CONTENT_CODES = frozenset({"moderation_blocked", "content_policy_violation"})
+_BILLING_CODES = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
+_BUSY_CODES = frozenset({"rate_limit_exceeded", "server_error", "overloaded"})
+_PROXY_STATUSES = frozenset({502, 504})
+_AGAIN = frozenset({408, 409, 425})
+
+
+class Line:
+    """The way to one provider: a session made on first use, the key, and the mapping of every answer."""
+
+    def __init__(self, net: Net, settings: Provider, *, provider: str, base_url: str) -> None:
+        self.provider = provider
+        self._net = net
+        self._settings = settings
+        self._base_url = settings.base_url or base_url
+        self._session: aiohttp.ClientSession | None = None
+
+    @asynccontextmanager
+    async def open(
+        self, method: str, path: str, *, body: Any = None, create: bool = False
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """A good (2xx) answer to read; whatever else happens, also while it is read, is raised as AttemptError."""
+        try:
+            async with self._ready().request(method, path, json=body) as answer:
+                if not answer.ok:
+                    raw = await _read_refusal(answer)
+                    raise refusal(self.provider, answer.status, answer.headers, raw, create=create)
+                yield answer
+        except (aiohttp.ClientError, OSError, BadAnswer) as error:
+            raise self._lost(error, create=create) from error
+
+    async def ask(self, method: str, path: str, *, body: Any = None, create: bool = False) -> dict[str, Any]:
+        """The JSON object that a good answer carries."""
+        async with self.open(method, path, body=body, create=create) as answer:
+            return await read_object(answer)
+
+    async def fetch(self, output: Output, spool: Path) -> Path:
+        """The output as a file: where it is already, or downloaded without the key, since any host may be named."""
+        if output.path is not None:
+            return output.path
+        total_s = self._settings.timeout_s
+        try:
+            file = await self._net.download(output.url or "", spool, max_bytes=OUTPUT_BYTES, total_s=total_s)
+        except UrlNotAllowed as error:
+            message = f"{self.provider} answers a file that may not be fetched: {error}"
+            raise PermanentError(message, code=error.code, provider=self.provider) from error
+        return file.path
+
+    async def aclose(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    def _ready(self) -> aiohttp.ClientSession:
+        if self._settings.api_key is None:
+            variable = f"JOBRUNNER_PROVIDERS__{self.provider.upper()}__API_KEY"
+            raise PermanentError(
+                f"{self.provider} needs an API key: set `api_key` under [providers.{self.provider}] or {variable}.",
+                code="provider_key_missing",
+                provider=self.provider,
+            )
+        if self._session is None:
+            self._session = self._net.provider_session(
+                self._base_url,
+                headers={"Authorization": f"Bearer {self._settings.api_key.get_secret_value()}"},
+                max_connections=self._settings.max_connections,
+                timeout_s=self._settings.timeout_s,
+            )
+        return self._session
+
+    def _lost(self, error: Exception, *, create: bool) -> AttemptError:
+        """The error for a request that got no usable answer. Connection errors come before the request is sent."""
+        what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        unsent = isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError))
+        if create and not unsent:
+            message = (
+                f"{self.provider} got the request, but its answer was lost ({what}). It may run and be billed: "
+                "look at the provider before you submit it again."
+            )
+            return SubmitUnknown(message, provider=self.provider)
+        return TransientError(f"{self.provider} cannot be asked now ({what}).", provider=self.provider)
+
+
+class BadAnswer(Exception):
+    """A 2xx answer that is not what was promised: a proxy's page, a cut body, too much. `Line.open` maps it."""
+
+
+async def read_object(answer: aiohttp.ClientResponse) -> dict[str, Any]:
+    return parsed(await _read(answer))
+
+
+async def _read(answer: aiohttp.ClientResponse) -> bytes:
+    raw = bytearray()
+    async for chunk in answer.content.iter_any():
+        raw += chunk
+        if len(raw) > JSON_BYTES:
+            raise BadAnswer(f"an answer of more than {JSON_BYTES:,} bytes")
+    return bytes(raw)
+
+
+async def _read_refusal(answer: aiohttp.ClientResponse) -> bytes:
+    """The body of an error answer; nothing if it breaks off, since the status alone says what to do."""
+    try:
+        return await _read(answer)
+    except (aiohttp.ClientError, OSError, BadAnswer):
+        return b""
+
+
+def parsed(raw: bytes) -> dict[str, Any]:
+    """`raw` as a JSON object; inside `Line.open` anything else becomes the fitting AttemptError."""
+    try:
+        value = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise BadAnswer(f"an answer that is no JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise BadAnswer("an answer that is no JSON object")
+    return value
+
+
+def refusal(provider: str, status: int, headers: Mapping[str, str], raw: bytes, *, create: bool) -> AttemptError:
+    """The error for an answer of `status` whose body is `raw`, whatever that is."""
+    try:
+        body = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        body = None
+    words, code = _words(body)
+    source = {
+        "provider": provider,
+        "provider_code": code,
+        "request_id": headers.get("x-request-id") or headers.get("request-id"),
+    }
+    said = f"{provider} answers HTTP {status}: {words or 'no explanation'}"
+    if status == 429 and code not in _BILLING_CODES:  # noqa: PLR2004
+        return RateLimited(said, retry_after_s=_wait_s(headers, words), **source)
+    if status >= 500 and create and (status in _PROXY_STATUSES or not words):  # noqa: PLR2004
+        message = f"{said}. The request may have gone through and be billed: look at the provider before a retry."
+        return SubmitUnknown(message, **source)
+    if status >= 500 or status in _AGAIN:  # noqa: PLR2004
+        return TransientError(said, **source)
+    if status == 401:  # noqa: PLR2004  # the provider's words may quote the key
+        said = f"{provider} refuses the API key (HTTP 401): check `api_key` under [providers.{provider}]"
+    return PermanentError(f"{said}.", code=_permanent_code(status, code, words), **source)
+
+
+def judged(provider: str, words: str, code: str | None, request_id: str | None = None) -> AttemptError:
+    """The error for a failure that a provider reports in a 200 answer: its words and, if it has one, its code."""
+    source = {"provider": provider, "provider_code": code, "request_id": request_id}
+    said = f"{provider}: {_clean(words) or 'failed without an explanation'}"
+    if code in _BUSY_CODES:
+        return TransientError(said, **source)
+    return PermanentError(said, code=_permanent_code(400, code, words, otherwise="provider_failed"), **source)
+
+
+def unsupported(provider: str, field: str, why: str) -> PermanentError:
+    return PermanentError(f"{provider}: `{field}`: {why}.", code="unsupported_input", provider=provider)
+
+
+def pictures(output: Any) -> Iterator[str]:
+    """Every URL in an output of any shape (string, list, object) that is not plainly something else."""
+    if isinstance(output, str):
+        if output.startswith("data:"):
+            picture = output.startswith("data:image/")
+        else:
+            kind = guess_type(urlsplit(output).path)[0] or "image/"
+            picture = output.startswith(("https://", "http://")) and kind.startswith("image/")
+        if picture:
+            yield output
+    elif isinstance(output, Mapping):
+        for each in output.values():
+            yield from pictures(each)
+    elif isinstance(output, list):
+        for each in output:
+            yield from pictures(each)
+
+
+def _permanent_code(status: int, code: str | None, words: str, otherwise: str = "invalid_input") -> str:
+    if code in _CONTENT_CODES or (status in (400, 422) and _CONTENT.search(words)):
+        return "content_policy"
+    if code in _BILLING_CODES or status == 402:  # noqa: PLR2004
+        return "provider_quota"
+    by_status = {401: "provider_auth", 403: "provider_auth", 404: "provider_not_found"}
+    return by_status.get(status, otherwise)
+
+
+def _words(body: Any) -> tuple[str, str | None]:
+    """What an error body says, and its code: OpenAI's `{error: {message, code, type}}`, or problem JSON."""
+    if not isinstance(body, dict):
+        return "", None
+    error = body.get("error")
+    if isinstance(error, dict):
+        code = error.get("code") or error.get("type")
+        return _clean(error.get("message") or code), None if code is None else str(code)[:100]
+    return _clean(error or body.get("detail") or body.get("title")), None
+
+
+def _clean(text: Any) -> str:
+    """One printable line of at most 500 characters; Postgres stores no NUL."""
+    words = " ".join(str(text or "").split())[:500]
+    return "".join(letter for letter in words if letter.isprintable())
+
+
+def _wait_s(headers: Mapping[str, str], words: str) -> float | None:
+    """Replicate names the seconds in its text only: "Your rate limit resets in ~30s."."""
+    asked_s = retry_after_s(headers)
+    text = _RESETS.search(words)
+    return float(text[1]) if asked_s is None and text else asked_s
