@@ -89,7 +89,11 @@ class Net(_Table):
 
 class Settings(BaseSettings):
     model_config = SettingsConfigDict(
-        frozen=True, extra="forbid", env_prefix=PREFIX, env_nested_delimiter=NESTED, case_sensitive=False
+        frozen=True,
+        extra="forbid",
+        env_prefix=PREFIX,
+        env_nested_delimiter=NESTED,
+        env_ignore_empty=True,  # compose passes unset keys on as empty ones
     )
 
     database_url: SecretStr | None = None
