@@ -1,0 +1,151 @@
+"""What comes in, strictly read. JSON that two parsers would read differently, or Postgres would refuse, stays out."""
+
+import asyncio
+import json
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+from uuid import UUID
+
+from aiohttp import hdrs, web
+
+from jobrunner.errors import InvalidRequest, NotFound, RequestError
+
+BODY_S = 30.0
+"""How long a client may take to send its body."""
+
+DEPTH = 64
+"""How deep JSON may nest, the outermost object included."""
+
+_INT64 = range(-(2**63), 2**63)
+_INT64_CHARS = len(str(_INT64.start))
+
+
+async def read_json(request: web.Request) -> dict[str, Any]:
+    """The body as a JSON object. Raises RequestError, InvalidRequest, and aiohttp's 408, 413 and 415."""
+    _check_headers(request)
+    return parse(await _read(request))
+
+
+def read_query(request: web.Request) -> dict[str, str]:
+    """Raises InvalidRequest for a parameter given twice, and for text that cannot be kept."""
+    query = dict(request.query)
+    if len(query) != len(request.query):
+        twice = sorted({key for key in query if len(request.query.getall(key)) > 1})
+        errors = [{"path": key, "message": "is given more than once", "type": "repeated"} for key in twice]
+        raise InvalidRequest(f"{', '.join(twice)}: given more than once; give it once.", errors)
+    check_storable(query)
+    return query
+
+
+def read_id(request: web.Request, what: str) -> UUID:
+    """The path's `{id}`. What is no id names nothing: raises NotFound."""
+    text = request.match_info["id"]
+    try:
+        return UUID(text)
+    except ValueError:
+        raise NotFound(
+            f"There is no {what} {text[:80]!r}; ids look like 0198c5a4-5f4e-7cc3-8f5b-0d6f6a1f1f6e."
+        ) from None
+
+
+def parse(body: bytes) -> dict[str, Any]:
+    """Raises RequestError for what is no strict JSON object, InvalidRequest with the path of what cannot be kept."""
+    try:
+        value = json.loads(
+            body.decode(),
+            object_pairs_hook=_object,
+            parse_constant=_refuse_constant,
+            parse_float=_float,
+            parse_int=_int,
+        )
+    except UnicodeDecodeError as error:
+        raise RequestError(f"The body is not UTF-8: byte {error.start} cannot be read.") from None
+    except RecursionError:
+        raise RequestError(f"The body nests deeper than {DEPTH} levels.") from None
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise RequestError(f"The body is not JSON: {error.msg} ({where}).") from None
+    if not isinstance(value, dict):
+        raise RequestError('The body must be a JSON object, {"task": ..., "params": {...}}.')
+    check_storable(value)
+    return value
+
+
+def check_storable(value: Mapping[str, Any] | list[Any], path: str = "", depth: int = 1) -> None:
+    """Raises InvalidRequest with the path of the first text or number that Postgres' jsonb or bigint cannot hold."""
+    if depth > DEPTH:
+        raise RequestError(f"The body nests deeper than {DEPTH} levels.")
+    items: Iterable[tuple[Any, Any]] = enumerate(value) if isinstance(value, list) else value.items()
+    for key, each in items:
+        if isinstance(each, dict | list):
+            check_storable(each, f"{path}{key}.", depth + 1)
+        if flaw := _flaw(key) or _flaw(each):
+            where = f"{path}{key}"
+            raise InvalidRequest(f"{where}: {flaw}", [{"path": where, "message": flaw, "type": "not_storable"}])
+
+
+def _flaw(value: object) -> str | None:
+    if isinstance(value, str):
+        if "\x00" in value:
+            return "holds a NUL character; send plain Unicode text"
+        if not value.isascii() and any("\ud800" <= char <= "\udfff" for char in value):
+            return "holds a lone surrogate; send plain Unicode text"
+    elif isinstance(value, int) and value not in _INT64:
+        return "is an integer beyond 64 bits; send it as text"
+    return None
+
+
+def _check_headers(request: web.Request) -> None:
+    coding = request.headers.get(hdrs.CONTENT_ENCODING, "identity").strip().lower()
+    if coding != "identity":
+        raise web.HTTPUnsupportedMediaType(
+            text=f"Content-Encoding {coding!r} is not taken; send the body uncompressed.",
+            headers={hdrs.ACCEPT_ENCODING: "identity"},
+        )
+    if hdrs.CONTENT_TYPE not in request.headers:
+        return
+    kind = request.content_type
+    if kind != "application/json" and not kind.endswith("+json"):
+        raise web.HTTPUnsupportedMediaType(text=f"Content-Type {kind!r} is not taken; send application/json.")
+    if (request.charset or "utf-8").lower() not in {"utf-8", "utf8", "us-ascii"}:
+        raise RequestError(f"Charset {request.charset!r} is not taken; JSON is sent as UTF-8.")
+
+
+async def _read(request: web.Request) -> bytes:
+    limit = request.client_max_size
+    announced = request.content_length or 0
+    if announced > limit:
+        raise web.HTTPRequestEntityTooLarge(limit, announced)
+    try:
+        async with asyncio.timeout(BODY_S):
+            return await request.read()
+    except TimeoutError:
+        raise web.HTTPRequestTimeout(text=f"The body did not arrive within {BODY_S:g} s.") from None
+    except (web.RequestPayloadError, ConnectionError):
+        raise RequestError("The body broke off, or its chunks are malformed.") from None
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise RequestError(f"The body is ambiguous: an object has the key {twice[:200]!r} twice.")
+    return value
+
+
+def _refuse_constant(name: str) -> None:
+    raise RequestError(f"The body is not JSON: {name} is no JSON number; send null, or leave it out.")
+
+
+def _float(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise RequestError(f"The body holds {text[:40]}, a number too large for a 64-bit float.")
+    return value
+
+
+def _int(text: str) -> int:
+    # int() refuses more than 4300 digits, and takes quadratic time below that: the length says enough.
+    return int(text) if len(text) <= _INT64_CHARS else _INT64.stop
