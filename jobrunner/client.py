@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -50,6 +50,9 @@ class Client:
     notices: Notices
     tasks: Mapping[str, TaskSpec[Any, Any]]
     _submits: Batcher[NewJob, tuple[Job, str | None]] = field(init=False)
+    _unpushed: list[Entry] = field(init=False, default_factory=list)
+    _pushing: bool = field(init=False, default=False)
+    _background: set[asyncio.Task[None]] = field(init=False, default_factory=set)
     _awaited: dict[UUID, set[asyncio.Future[Job]]] = field(init=False, default_factory=dict)
     _look: asyncio.Event = field(init=False, default_factory=asyncio.Event)
     _watcher: asyncio.Task[None] | None = field(init=False, default=None)
@@ -67,6 +70,8 @@ class Client:
             yield client
         finally:
             await client._submits.drain()
+            if client._background:
+                await asyncio.wait(client._background)
             if client._watcher is not None:
                 client._watcher.cancel()
                 await asyncio.wait([client._watcher])
@@ -98,22 +103,23 @@ class Client:
         return job
 
     def _new_job(self, spec: TaskSpec[Any, Any], params: BaseModel, options: SubmitOptions) -> NewJob:
-        body = orjson.dumps(params.model_dump(mode="json"))
-        asked = [spec.name, options.record_id, options.retries, options.metadata, options.delay, options.run_at]
+        body = params.model_dump(mode="json")
+        asked = [spec.name, body, options.record_id, options.retries, options.metadata, options.run_at]
+        delay_s = options.delay.total_seconds() if options.delay else 0.0
         return NewJob(
             id=uuid7(),
             task=spec.name,
             module=spec.module,
-            params=body,
+            params=orjson.dumps(body),
             queue=self.queue.name,
             retries=spec.retries if options.retries is None else options.retries,
             user_id=getattr(params, "user_id", None),
             record_id=options.record_id or getattr(params, "record_id", None),
             metadata=options.metadata,
             idempotency_key=options.idempotency_key,
-            digest=hashlib.sha256(body + repr(asked).encode()).hexdigest(),
+            digest=hashlib.sha256(orjson.dumps([*asked, delay_s], option=orjson.OPT_SORT_KEYS)).hexdigest(),
             run_at=options.run_at,
-            delay_s=options.delay.total_seconds() if options.delay else 0.0,
+            delay_s=delay_s,
         )
 
     async def _write(self, jobs: list[NewJob]) -> Sequence[tuple[Job, str | None] | BaseException]:
@@ -121,16 +127,34 @@ class Client:
         results = await self.store.insert(jobs)
         await hit("submit.committed")
         created = [result[0] for result in results if isinstance(result, tuple) and result[1] is None]
-        await self._hint([Entry(job.id, job.task, job.due_at) for job in created])
+        self._unpushed += [Entry(job.id, job.task, job.due_at) for job in created]
+        if not self._pushing:
+            self._pushing = True
+            self._tell_redis(self._push())
         for job in created:
             emit("job.submitted", job_id=str(job.id), task=job.task, user_id=job.user_id)
         return results
 
-    async def _hint(self, entries: Sequence[Entry], *, again: bool = False) -> None:
+    async def _push(self) -> None:
+        """One call for all that was committed while the last one was under way."""
         try:
-            await self.queue.push(entries, again=again)
+            while self._unpushed:
+                entries, self._unpushed = self._unpushed, []
+                await self._told(self.queue.push(entries))
+        finally:
+            self._pushing = False
+
+    def _tell_redis(self, telling: Coroutine[Any, Any, None]) -> None:
+        """Redis hears what Postgres has committed, but nobody waits for it; reconcile makes up for what it missed."""
+        task = asyncio.create_task(self._told(telling))
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    async def _told(self, telling: Coroutine[Any, Any, None]) -> None:
+        try:
+            await telling
         except Unavailable as error:
-            emit("push.failed", logging.WARNING, jobs=len(entries), error=str(error))
+            emit("redis.untold", logging.WARNING, error=str(error))
 
     # ---- asking --------------------------------------------------------------------------------
 
@@ -165,13 +189,13 @@ class Client:
         if job is None:
             now = await self.get(job_id)
             raise Conflict(f"Job {job_id} is {now.status} already; only pending and running jobs can be cancelled.")
-        try:
-            if job.status.terminal:
-                await self.queue.finish([job])
-            await self.notices.send(ENDED if job.status.terminal else CANCEL, [job.id])
-        except Unavailable as error:
-            emit("redis.untold", logging.WARNING, jobs=1, error=str(error))
+        self._tell_redis(self._tell_cancelled(job))
         return job
+
+    async def _tell_cancelled(self, job: Job) -> None:
+        if job.status.terminal:
+            await self.queue.finish([job])
+        await self.notices.send(ENDED if job.status.terminal else CANCEL, [job.id])
 
     async def retry(self, job_id: UUID) -> Job:
         """A person's decision to run a failed or cancelled job again. Raises NotFound, Conflict."""
@@ -179,7 +203,7 @@ class Client:
         if job is None:
             now = await self.get(job_id)
             raise Conflict(f"Job {job_id} is {now.status}; only failed and cancelled jobs can be retried.")
-        await self._hint([Entry(job.id, job.task, job.due_at)], again=True)
+        self._tell_redis(self.queue.push([Entry(job.id, job.task, job.due_at)], again=True))
         return job
 
     # ---- waiting -------------------------------------------------------------------------------

@@ -34,9 +34,9 @@ class JobrunnerError(Exception):
     http_status: ClassVar[int] = 500
     retryable: ClassVar[bool] = False
 
-    @property
-    def detail(self) -> str:
-        return str(self)
+    def record(self) -> dict[str, Any]:
+        """The error as it is kept on a job's row."""
+        return {"code": self.code, "message": str(self), "retryable": self.retryable}
 
 
 class ConfigError(JobrunnerError):
@@ -132,14 +132,13 @@ class AttemptError(JobrunnerError):
         self.provider_code = provider_code
 
     def record(self) -> dict[str, Any]:
-        """The error as it is kept on the row: code, message, retryable, and the provider's own words."""
+        """As it is kept on the row, with the provider's own words."""
         source = {
             "provider": self.provider,
             "request_id": self.request_id,
             "provider_code": self.provider_code,
         }
-        known = {key: value for key, value in source.items() if value is not None}
-        return {"code": self.code, "message": str(self), "retryable": self.retryable, **known}
+        return {**super().record(), **{key: value for key, value in source.items() if value is not None}}
 
 
 class PermanentError(AttemptError):
@@ -162,9 +161,10 @@ class RateLimited(TransientError):
 
 
 class SubmitUnknown(TransientError):
-    """The create request left us and no answer came back. Never send it again blindly."""
+    """The create request left us and no answer came back. Never send it again blindly: a person decides."""
 
     code = "submit_outcome_unknown"
+    retryable = False
 
 
 class JobFailed(AttemptError):

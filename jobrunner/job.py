@@ -9,12 +9,10 @@ from typing import Any
 from uuid import UUID
 
 from jobrunner.errors import (
-    AttemptError,
+    JobrunnerError,
     PermanentError,
     RateLimited,
     Retry,
-    SubmitUnknown,
-    TransientError,
 )
 
 CRASH_LIMIT = 3
@@ -177,9 +175,8 @@ def _after_error(job: Job, error: BaseException, backoff: Backoff, jitter: float
         delay_s = min(wait_s, RETRY_AFTER_CAP_S) + jitter * backoff.first_s
         return Transition(Status.PENDING, job.failures, error=error.record(), delay_s=delay_s)
     failures = job.failures + 1
-    record = error.record() if isinstance(error, AttemptError) else _unexpected_record(error)
-    transient = isinstance(error, (TransientError, Retry)) and not isinstance(error, SubmitUnknown)
-    if not transient or failures > job.retries:
+    record = error.record() if isinstance(error, JobrunnerError) else _unexpected_record(error)
+    if not record["retryable"] or failures > job.retries:
         return Transition(Status.FAILED, failures, error=record)
     asked_s = error.after_s if isinstance(error, Retry) else 0.0
     return Transition(Status.PENDING, failures, error=record, delay_s=asked_s or backoff.delay_s(failures, jitter))

@@ -10,6 +10,10 @@ import structlog
 
 from jobrunner.events import Event, subscribe
 
+_TRACEBACKS = structlog.processors.ExceptionRenderer(
+    structlog.tracebacks.ExceptionDictTransformer(show_locals=False)  # locals hold requests, and secrets in them
+)
+
 
 @contextmanager
 def observing(*, level: int = logging.INFO) -> Iterator[None]:
@@ -34,9 +38,11 @@ def _logger(*, human: bool) -> Any:
     processors: list[Any] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        *([] if human else [structlog.processors.dict_tracebacks]),
+        *([] if human else [_TRACEBACKS]),
         renderer,
     ]
     return structlog.wrap_logger(
-        structlog.PrintLogger(sys.stderr), processors=processors, wrapper_class=structlog.BoundLogger
+        structlog.PrintLogger(sys.stderr),
+        processors=processors,
+        wrapper_class=structlog.make_filtering_bound_logger(logging.NOTSET),
     )

@@ -8,7 +8,7 @@ from importlib import resources
 
 import asyncpg
 
-from jobrunner.errors import ConfigError
+from jobrunner.errors import ConfigError, Unavailable
 from jobrunner.events import emit
 from jobrunner.store.rows import Connection
 
@@ -42,9 +42,10 @@ async def migrate(database_url: str, *, up_to: int | None = None) -> list[str]:
     """Apply what is missing, all in one transaction; answers the names applied.
 
     Many may start at once: an advisory lock lets one work and the others find it done.
-    Raises ConfigError for a changed migration or a database newer than this code.
+    Raises ConfigError for a changed migration, a database newer than this code, a wrong URL or a missing right,
+    and Unavailable where nothing answers.
     """
-    connection = await asyncpg.connect(database_url, statement_cache_size=0)
+    connection = await _connect(database_url)
     try:
         async with connection.transaction():
             await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
@@ -64,8 +65,20 @@ async def migrate(database_url: str, *, up_to: int | None = None) -> list[str]:
                 )
                 emit("database.migrated", logging.INFO, number=each.number, migration=each.name)
         return [each.name for each in missing]
+    except asyncpg.InsufficientPrivilegeError as error:
+        raise ConfigError(f"The role in database_url may not migrate: {error}. Migrate as the owner.") from None
     finally:
         await connection.close()
+
+
+async def _connect(database_url: str) -> asyncpg.Connection:
+    try:
+        return await asyncpg.connect(database_url, statement_cache_size=0)
+    except (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError, ValueError) as error:
+        raise ConfigError(f"database_url does not work: {error}") from None
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        what = str(error) or type(error).__name__
+        raise Unavailable(f"Postgres did not answer ({what}); nothing was migrated.") from error
 
 
 async def pending(connection: Connection) -> list[str]:

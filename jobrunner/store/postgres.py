@@ -72,6 +72,8 @@ async def mapped_errors() -> AsyncIterator[None]:
         yield
     except _BAD_DATA as error:
         raise InvalidRequest(f"Postgres refused the data: {error}") from error
+    except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError) as error:
+        raise Unavailable(f"The database lacks jobrunner's tables ({error}): run `jobrunner migrate`.") from error
     except _AWAY as error:
         what = str(error) or type(error).__name__
         raise Unavailable(f"Postgres did not answer ({what}); nothing was changed.") from error
