@@ -72,6 +72,11 @@ async def run_until_signalled(worker: WorkerLoop) -> None:
             loop.remove_signal_handler(number)
 
 
+def run_worker(*, burst: bool) -> None:
+    """`jobrunner worker`: what arq's command line would do. Raises click.ClickException."""
+    arq.worker.run_worker(worker_settings(), burst=burst)
+
+
 @cache
 def worker_settings() -> type:
     """What `arq jobrunner.worker.WorkerSettings` reads. Raises click.ClickException for wrong settings."""

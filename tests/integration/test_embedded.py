@@ -114,7 +114,7 @@ async def test_the_servers_are_as_a_job_store_needs_them(used_dir: Path) -> None
 
 
 async def test_only_this_user_can_reach_them(used_dir: Path) -> None:
-    used_dir.chmod(0o755)  # noqa: ASYNC240  # as a directory that somebody else made
+    used_dir.chmod(0o755)
     async with embedded.running(used_dir) as servers:
         servers.announce()
         for name in ("sockets", "postgres", "redis", "run.json", "lock", "postgres.log", "valkey.log"):
@@ -182,7 +182,7 @@ async def test_a_killed_initdb_is_begun_anew(data_dir: Path, serving: Any) -> No
 
 @pytest.mark.parametrize("name", ["d" * 120, "it's a, b?&c"])
 async def test_paths_that_no_socket_can_have(used_dir: Path, name: str) -> None:
-    directory = used_dir.rename(used_dir.with_name(name))  # noqa: ASYNC240
+    directory = used_dir.rename(used_dir.with_name(name))
     async with embedded.running(directory) as servers:
         await write(servers, "kept")
         assert str(directory) not in servers.database_url
@@ -201,7 +201,7 @@ async def test_a_server_that_cannot_start_is_quoted(used_dir: Path) -> None:
 
 
 async def test_a_data_dir_that_cannot_be_is_named(data_dir: Path) -> None:
-    data_dir.write_text("a file")  # noqa: ASYNC240
+    data_dir.write_text("a file")
     with pytest.raises(ConfigError, match=f"data_dir {data_dir} cannot be used"):
         async with embedded.running(data_dir):
             pass

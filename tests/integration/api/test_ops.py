@@ -7,6 +7,7 @@ import pytest
 from pydantic import SecretStr
 
 from jobrunner.api import serving
+from jobrunner.client import Client
 from jobrunner.events import Event, subscribe
 from jobrunner.runtime import Runtime, opened
 from jobrunner.settings import Settings
@@ -61,14 +62,25 @@ async def test_readiness_without_migrations_and_without_redis(
         assert [name for name, check in checks.items() if check["ok"]] == ["postgres"]
         assert "init" in checks["migrations"]["detail"]
         assert "Redis did not answer" in checks["redis"]["detail"]
-        # The tables are missing: our fault, and no word of Postgres' reaches the caller.
-        heard: list[Event] = []
-        with subscribe(heard.append):
-            async with http.get("/v1/jobs", headers={"X-Request-Id": "r-17"}) as answer:
-                document = await problem(answer, 500, "internal_error")
-        assert "r-17" in document["detail"]
-        assert "relation" not in document["detail"]
-        assert "api.error" in [each.name for each in heard]
+        async with http.get("/v1/jobs") as answer:
+            document = await problem(answer, 503, "unavailable")
+        assert "jobrunner migrate" in document["detail"]
+
+
+async def test_a_bug_of_ours_shows_an_id_and_not_its_words(
+    http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def search(*_: object) -> None:
+        raise KeyError("hunter2")
+
+    monkeypatch.setattr(Client, "search", search)
+    heard: list[Event] = []
+    with subscribe(heard.append):
+        async with http.get("/v1/jobs", headers={"X-Request-Id": "r-17"}) as answer:
+            document = await problem(answer, 500, "internal_error")
+    assert "r-17" in document["detail"]
+    assert "hunter2" not in document["detail"]
+    assert "api.error" in [each.name for each in heard]
 
 
 async def test_readiness_answers_while_postgres_hangs(

@@ -1,0 +1,38 @@
+"""`cancel` and `retry`: a person's decisions about one job."""
+
+from pathlib import Path
+from uuid import UUID
+
+import click
+
+from jobrunner.cli.opening import opened_runner
+from jobrunner.cli.process import Signals, data_dir_option, json_option, run
+from jobrunner.cli.showing import print_job
+
+
+@click.command()
+@click.argument("id", type=click.UUID)
+@json_option
+@data_dir_option
+def cancel(id: UUID, as_json: bool, data_dir: Path | None) -> None:
+    """Cancel a pending job at once; ask a running one to end."""
+
+    async def program(_signals: Signals) -> None:
+        async with opened_runner(data_dir) as runner:
+            print_job(await runner.cancel(id), as_json=as_json)
+
+    run(program)
+
+
+@click.command()
+@click.argument("id", type=click.UUID)
+@json_option
+@data_dir_option
+def retry(id: UUID, as_json: bool, data_dir: Path | None) -> None:
+    """Run a failed or cancelled job again."""
+
+    async def program(_signals: Signals) -> None:
+        async with opened_runner(data_dir) as runner:
+            print_job(await runner.retry(id), as_json=as_json)
+
+    run(program)

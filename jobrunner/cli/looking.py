@@ -1,0 +1,68 @@
+"""`jobs` and `show`: what stands in the database."""
+
+from pathlib import Path
+from uuid import UUID
+
+import click
+
+from jobrunner.api.shapes import job_json, step_json
+from jobrunner.cli.opening import opened_runner
+from jobrunner.cli.process import Signals, data_dir_option, json_option, run
+from jobrunner.cli.showing import console, job_table, jobs_table, to_json
+from jobrunner.job import Status
+from jobrunner.store.rows import Filter
+
+
+@click.command()
+@click.option("--status", type=click.Choice([status.value for status in Status]))
+@click.option("--task", help="Only jobs of this task.")
+@click.option("--module", help="Only jobs of this task module, e.g. image.")
+@click.option("--user", help="Only jobs of this user_id.")
+@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
+@json_option
+@data_dir_option
+def jobs(
+    *,
+    status: str | None,
+    task: str | None,
+    module: str | None,
+    user: str | None,
+    limit: int,
+    as_json: bool,
+    data_dir: Path | None,
+) -> None:
+    """List jobs, the newest first. With --json: one array of jobs as the API shows them."""
+    wanted = Filter(status=Status(status) if status else None, task=task, module=module, user_id=user, limit=limit)
+
+    async def program(_signals: Signals) -> None:
+        async with opened_runner(data_dir) as runner:
+            found = await runner.search(wanted)
+            artifacts = await runner.client.artifacts([job.id for job in found])
+        if as_json:
+            print(to_json([job_json(job, artifacts) for job in found]))
+        elif found:
+            console().print(jobs_table(found))
+        else:
+            console().print("No jobs.")
+
+    run(program)
+
+
+@click.command()
+@click.argument("id", type=click.UUID)
+@json_option
+@data_dir_option
+def show(id: UUID, as_json: bool, data_dir: Path | None) -> None:
+    """Show one job with its steps and files."""
+
+    async def program(_signals: Signals) -> None:
+        async with opened_runner(data_dir) as runner:
+            job = await runner.get(id)
+            steps = await runner.client.steps(id)
+            artifacts = await runner.client.artifacts([id])
+        if as_json:
+            print(to_json({**job_json(job, artifacts), "steps": [step_json(step) for step in steps]}))
+        else:
+            console().print(job_table(job, steps, artifacts))
+
+    run(program)

@@ -1,0 +1,22 @@
+"""Opens jobrunner for one command."""
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from jobrunner.cli.process import settings_of
+from jobrunner.errors import ConfigError
+from jobrunner.observe import observing
+from jobrunner.runtime import JobRunner
+
+
+@asynccontextmanager
+async def opened_runner(data_dir: Path | None) -> AsyncIterator[JobRunner]:
+    """Raises ConfigError (also for a database that was not migrated) and Unavailable."""
+    with observing(level=logging.WARNING):
+        async with JobRunner(settings_of(data_dir)) as runner:
+            missing = await runner.client.store.missing_migrations()
+            if missing:
+                raise ConfigError(f"The database lacks {', '.join(missing)}: run `jobrunner migrate` first.")
+            yield runner
