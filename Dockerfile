@@ -1,13 +1,16 @@
 FROM python:3.12-slim-bookworm AS build
 WORKDIR /src
-RUN python -m venv /opt/jobrunner
-ENV PATH=/opt/jobrunner/bin:$PATH PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
-# The dependencies first: this layer is built again only when the lock changes.
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+# All that the lock names is fetched and checked by hash, this layer anew only when the lock changes; of it the image
+# gets what the core install needs.
 COPY requirements.lock .
-RUN pip install --require-hashes --requirement requirements.lock
+RUN pip download --require-hashes --requirement requirements.lock --dest /wheels \
+    && pip install --no-index --find-links /wheels --require-hashes --requirement requirements.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY jobrunner ./jobrunner
-RUN pip install --no-deps .
+RUN pip wheel --no-deps --no-build-isolation --wheel-dir /wheels . \
+    && python -m venv /opt/jobrunner \
+    && /opt/jobrunner/bin/pip install --no-index --find-links /wheels jobrunner
 
 FROM python:3.12-slim-bookworm
 # Debian patches ffmpeg within a release and drops the old build from its mirrors: a pinned version would not install.
