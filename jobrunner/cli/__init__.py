@@ -2,6 +2,8 @@
 
 import importlib
 import signal
+import sys
+from pathlib import Path
 from typing import Any
 
 import click
@@ -24,7 +26,8 @@ COMMANDS = {
 }
 """Every command: the module it lives in, and what the list of commands says about it."""
 
-_SIGNALLED = 128
+SIGNALLED = 128
+"""What a shell adds to a signal's number for the exit code of a program that it ended."""
 
 
 class Failure(click.ClickException):
@@ -61,7 +64,7 @@ class Commands(click.Group):
         except JobrunnerError as error:
             raise Failure(error) from error
         except KeyboardInterrupt:
-            ctx.exit(_SIGNALLED + signal.SIGINT)
+            ctx.exit(SIGNALLED + signal.SIGINT)
 
 
 @click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -72,3 +75,4 @@ def main() -> None:
     Start with `jobrunner up` (or `jobrunner demo`); it needs no servers and no keys. Settings come from
     settings.toml and from JOBRUNNER_* environment variables.
     """
+    sys.path.append(str(Path.cwd()))  # a task module of the user's own lies here; arq's command line does the same

@@ -9,11 +9,11 @@ from typing import Any, TypeVar
 import click
 import uvloop
 
+from jobrunner.cli import SIGNALLED
 from jobrunner.settings import Settings, load
 
 T = TypeVar("T")
 _STOPPING = (signal.SIGTERM, signal.SIGINT)
-_SIGNALLED = 128
 
 data_dir_option = click.option(
     "--data-dir",
@@ -60,7 +60,7 @@ def run(program: Callable[[Signals], Coroutine[Any, Any, T]]) -> T:
         except asyncio.CancelledError:
             if signals.received is None:
                 raise
-            raise click.exceptions.Exit(_SIGNALLED + signals.received) from None
+            raise click.exceptions.Exit(SIGNALLED + signals.received) from None
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(main())

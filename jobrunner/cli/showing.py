@@ -31,8 +31,8 @@ def to_json(value: Any) -> str:
 
 
 def console() -> Console:
-    """On stdout; into a pipe, lines are as long as they need to be."""
-    return Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _PIPED_WIDTH)
+    """On stdout; into a pipe, lines are as long as they need to be. No markup: anybody's words are printed."""
+    return Console(markup=False, highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _PIPED_WIDTH)
 
 
 def print_job(job: Job, artifacts: Sequence[Artifact] = (), *, as_json: bool) -> None:
@@ -50,7 +50,7 @@ def jobs_table(jobs: Sequence[Job]) -> Table:
     for job in jobs:
         created = f"{job.created_at:%m-%d %H:%M:%S}"
         note = Text(note_of(job)[:_NOTE_CHARS])
-        table.add_row(str(job.id), job.task, status_of(job), created, took(job), Text(job.user_id or ""), note)
+        table.add_row(str(job.id), Text(job.task), status_of(job), created, took(job), Text(job.user_id or ""), note)
     return table
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
+from rich.text import Text
 
 from jobrunner import embedded
 from jobrunner.cli.showing import console, to_json
@@ -75,9 +76,9 @@ def greet(standin: Standin, api_url: str | None, *, as_json: bool) -> None:
     out = console()
     for name, value in lines.items():
         if value is not None:
-            out.print(f"[bold]{name:>9}[/]  {value}")
+            out.print(Text(f"{name:>9}", "bold"), f" {value}")
     if standin.keyless:
-        out.print(f"\n[yellow]{_keyless_notice(standin.keyless)}[/]")
+        out.print(f"\n{_keyless_notice(standin.keyless)}", style="yellow")
     out.print("\nReady. Ctrl-C stops it; a second one does not wait for running jobs.")
 
 

@@ -96,7 +96,7 @@ def _json_or_text(value: str) -> Any:
 
 
 async def _ended(runner: JobRunner, job: Job) -> Job:
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         bar = progress.add_task(job.task, total=None)
         while True:

@@ -101,8 +101,13 @@ def _tell_where(console: Console, out: Path, api: Api) -> None:
     before = "Run `jobrunner services` in another terminal, then:" if api.ours else "Then, as the server still runs:"
     if api.sandboxed:
         console.print("Providers without an API key were played by the sandbox: stand-in pictures, nothing was bought.")
-    console.print(f"\nLook at  {(out / 'index.html').resolve()}")
-    console.print(f"{before}\n  jobrunner jobs\n  psql {shlex.quote(api.database_url)} -c '{query}'")
+    lines = (
+        f"\nLook at  {(out / 'index.html').resolve()}",
+        before,
+        "  jobrunner jobs",
+        f"  psql {shlex.quote(api.database_url)} -c '{query}'",
+    )
+    console.print("\n".join(lines), markup=False)
 
 
 def _peak_memory(pid: int) -> str | None:

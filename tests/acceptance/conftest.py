@@ -29,7 +29,8 @@ class Jobrunner:
 
     @property
     def environment(self) -> dict[str, str]:
-        kept = {key: value for key, value in os.environ.items() if not key.startswith("JOBRUNNER_")}
+        dropped = ("JOBRUNNER_", "PYTHONDONTWRITEBYTECODE")  # compiling anew takes most of a short command's time
+        kept = {key: value for key, value in os.environ.items() if not key.startswith(dropped)}
         return {**kept, "PYTHONPATH": str(ROOT), "JOBRUNNER_DATA_DIR": str(self.data_dir), **self.more}
 
     def __call__(self, *words: str) -> subprocess.CompletedProcess[str]:
@@ -66,10 +67,16 @@ class Jobrunner:
 class Running:
     """A command that runs until it is told to stop; a watchdog kills it if the test forgets."""
 
-    def __init__(self, jobrunner: Jobrunner, words: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        jobrunner: Jobrunner,
+        words: tuple[str, ...],
+        *,
+        program: Sequence[str] = (sys.executable, "-m", "jobrunner"),
+    ) -> None:
         self.log = tempfile.TemporaryFile(mode="w+")  # noqa: SIM115  # closed in __exit__
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "jobrunner", *words],
+            [*program, *words],
             env=jobrunner.environment,
             cwd=jobrunner.data_dir.parent,
             stdout=subprocess.PIPE,
@@ -89,6 +96,11 @@ class Running:
         ready: dict[str, Any] = json.loads(line)
         assert ready["event"] == "ready"
         return ready
+
+    def prints(self, word: str) -> bool:
+        """Read stdout until a line holds `word`; False if it ended first."""
+        assert self.process.stdout is not None
+        return any(word in line for line in self.process.stdout)
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         self.process.send_signal(number)

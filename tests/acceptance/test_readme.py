@@ -1,0 +1,119 @@
+"""The README, executed: its files are written, its commands typed, in its order.
+
+The two commands under "Start" install into a virtual environment; `.ci/run` types those, on a clean checkout.
+"""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.conftest import ROOT, Jobrunner, Running, until
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+STAY = ("jobrunner up", "jobrunner services", "jobrunner serve", "arq jobrunner.worker.WorkerSettings")
+"""Commands that run until they are stopped, and what they say when they are ready."""
+INSTALLS = ".venv/bin/pip install"
+NEEDS_APT = ("psql", "redis-cli")
+
+
+@dataclass(frozen=True)
+class Block:
+    language: str
+    file: str
+    text: str
+
+    @property
+    def lines(self) -> list[str]:
+        return self.text.strip().splitlines()
+
+
+BLOCKS = [
+    Block(*found) for found in re.findall(r"^```(\w+)(?: file=(\S+))?\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+]
+COMMANDS = [line for block in BLOCKS if block.language == "sh" for line in block.lines if INSTALLS not in line]
+
+
+class Reader(Jobrunner):
+    """Types the README's commands at home: no settings but the ones that the README writes."""
+
+    @property
+    def environment(self) -> dict[str, str]:
+        home = self.data_dir.parent
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        inherited = {name: value for name, value in super().environment.items() if name != "JOBRUNNER_DATA_DIR"}
+        return {**inherited, "HOME": str(home), "PATH": path}
+
+    def types(self, command: str) -> str:
+        done = subprocess.run(
+            ["bash", "-c", command],
+            env=self.environment,
+            cwd=self.data_dir.parent,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+        return done.stdout
+
+    def keeps_running(self, command: str) -> Running:
+        return Running(self, (f"exec {command}",), program=("bash", "-c"))
+
+
+@pytest.fixture
+def reader(jobrunner: Jobrunner) -> Iterator[Reader]:
+    reader = Reader(jobrunner.data_dir)
+    for block in BLOCKS:
+        if block.file:
+            (jobrunner.data_dir.parent / block.file).write_text(block.text)
+    yield reader
+    until(lambda: not reader.left_behind(), "nothing is left running")
+
+
+def ready(running: Running, word: str) -> None:
+    assert running.prints(word), running.said()
+
+
+def commands(*starts: str) -> list[str]:
+    return [command for command in COMMANDS if command.startswith(starts)]
+
+
+def test_every_command_of_the_readme_is_typed_by_a_test() -> None:
+    typed = {*STAY, *commands("curl", "jobrunner submit", "jobrunner jobs", "arq --check", *NEEDS_APT)}
+    assert set(COMMANDS) == typed
+
+
+def test_up_and_what_is_typed_beside_it(reader: Reader) -> None:
+    with reader.keeps_running("jobrunner up") as up:
+        ready(up, "Ready.")
+        for command in commands("curl", "jobrunner submit", "jobrunner jobs"):
+            assert '"status":4' not in reader.types(command)
+        snippet = next(block.text for block in BLOCKS if block.language == "python" and not block.file)
+        indented = "\n".join(f"    {line}" for line in snippet.splitlines())
+        program = f"import asyncio\nasync def main():\n{indented}\n    print(image.url)\nasyncio.run(main())\n"
+        (reader.data_dir.parent / "snippet.py").write_text(program)
+        assert reader.types("python snippet.py").startswith("/v1/artifacts/")
+
+
+def test_services_serve_and_worker_apart(reader: Reader) -> None:
+    with reader.keeps_running("jobrunner services") as services:
+        ready(services, "Ready.")
+        with reader.keeps_running("jobrunner serve") as serve, reader.keeps_running(STAY[-1]) as worker:
+            ready(serve, "The API is at")
+            until(lambda: "worker.started" in worker.said(), "the worker claims")
+            reader.types(commands("jobrunner submit make_poster")[0])
+            until(lambda: "health" not in reader.types(f"{commands('arq --check')[0]} || echo no health"), "healthy")
+
+
+@pytest.mark.apt
+def test_looking_inside(reader: Reader) -> None:
+    with reader.keeps_running("jobrunner services") as services:
+        ready(services, "Ready.")
+        for command in commands(*NEEDS_APT):
+            reader.types(command)
