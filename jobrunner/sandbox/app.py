@@ -1,7 +1,7 @@
 """The sandbox as one aiohttp application: a provider under each prefix, and `/admin` for tests and for the curious."""
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,8 @@ from jobrunner.sandbox.state import State, open_state
 STATE = web.AppKey("state", State)
 SHUTDOWN_S = 0.5
 """A hanging answer is meant to hang; do not wait for it."""
+_PORT_FILE = "port"
+_BACKLOG = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,7 @@ def make_app(data_dir: Path, *, speed: float = 1.0) -> web.Application:
 async def running(
     data_dir: Path, host: str = "127.0.0.1", port: int = 0, *, speed: float = 1.0
 ) -> AsyncIterator[Sandbox]:
-    """Serve until the block ends. Port 0 takes a free one."""
+    """Serve until the block ends. Port 0 takes the one of last time, or a free one."""
     runner = web.AppRunner(
         make_app(data_dir, speed=speed),
         handler_cancellation=True,
@@ -63,12 +65,32 @@ async def running(
     )
     await runner.setup()
     try:
-        site = web.TCPSite(runner, host, port, backlog=4096)
-        await site.start()
-        bound = runner.addresses[0]
+        bound = await _bind(runner, host, [port] if port else [_last_port(data_dir), 0])
+        (data_dir / _PORT_FILE).write_text(str(bound[1]))
         yield Sandbox(f"http://{f'[{bound[0]}]' if ':' in bound[0] else bound[0]}:{bound[1]}")
     finally:
         await runner.cleanup()
+
+
+def _last_port(data_dir: Path) -> int:
+    """Where it was last time, if it may be again: workers that outlived a restart go on polling there."""
+    try:
+        return int((data_dir / _PORT_FILE).read_text())
+    except (OSError, ValueError):
+        return 0
+
+
+async def _bind(runner: web.AppRunner, host: str, ports: Sequence[int]) -> tuple[str, int]:
+    """Listen on the first of `ports` that is free. Raises OSError if none is."""
+    *preferred, last = ports
+    for port in preferred:
+        with contextlib.suppress(OSError):
+            await web.TCPSite(runner, host, port, backlog=_BACKLOG).start()
+            break
+    else:
+        await web.TCPSite(runner, host, last, backlog=_BACKLOG).start()
+    address: tuple[str, int] = runner.addresses[0][:2]
+    return address
 
 
 def _json(value: object, *, status: int = 200) -> web.Response:
