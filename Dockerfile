@@ -4,8 +4,10 @@ ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 # All that the lock names is fetched and checked by hash, this layer anew only when the lock changes; of it the image
 # gets what the core install needs.
 COPY requirements.lock .
+# /wheels holds one version of each: the lock's.
+# hadolint ignore=DL3013
 RUN pip download --require-hashes --requirement requirements.lock --dest /wheels \
-    && pip install --no-index --find-links /wheels --require-hashes --requirement requirements.lock
+    && pip install --no-index --find-links /wheels hatchling
 COPY pyproject.toml README.md LICENSE ./
 COPY jobrunner ./jobrunner
 RUN pip wheel --no-deps --no-build-isolation --wheel-dir /wheels . \
