@@ -1,4 +1,4 @@
-"""No engine runs in CI: the image's and the stack's files are linted and read, their commands tested as processes."""
+"""No engine runs in CI: the image's and the stack's files are linted and read; test_compose.py runs their commands."""
 
 import re
 import shlex
@@ -38,7 +38,8 @@ def test_hadolint_has_nothing_to_say() -> None:
 
 def test_the_image_runs_as_a_normal_user_on_pinned_hashed_parts(dockerfile: str) -> None:
     assert re.findall(r"^FROM (\S+)", dockerfile, re.MULTILINE) == ["python:3.12-slim-bookworm"] * 2
-    assert "pip install --require-hashes --requirement requirements.lock" in dockerfile
+    assert "pip download --require-hashes --requirement requirements.lock --dest /wheels" in dockerfile
+    assert "pip install --no-index --find-links /wheels jobrunner" in dockerfile, "core only, of what was checked"
     assert re.findall(r"^USER (.+)$", dockerfile, re.MULTILINE) == ["10001"]
     assert re.findall(r"^CMD (.+)$", dockerfile, re.MULTILINE) == ['["jobrunner", "serve"]']
     assert "/readyz" in dockerfile
@@ -105,13 +106,3 @@ def test_the_environment_is_made_of_settings_that_exist(
     assert loaded.database_url is not None
     assert loaded.database_url.get_secret_value() == "postgresql://jobrunner:jobrunner@postgres:5432/jobrunner"
     assert loaded.http.trust_network == (name == "api")
-
-
-@pytest.mark.parametrize("name", OURS)
-def test_the_commands_exist(compose: dict[str, Any], name: str) -> None:
-    program, command = shlex.split(compose["services"][name]["command"])
-    assert program == "jobrunner"
-    help_text = subprocess.run(
-        [sys.executable, "-m", "jobrunner", command, "--help"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    assert help_text.returncode == 0, help_text.stderr

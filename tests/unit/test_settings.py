@@ -1,0 +1,220 @@
+"""What an operator is promised of settings.toml and the environment."""
+
+import os
+import re
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, ValidationError
+
+from jobrunner.errors import ConfigError
+from jobrunner.settings import Http, Net, Provider, RecordTable, Settings, Worker, load
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "settings.example.toml"
+TABLES: Mapping[str, type[BaseModel]] = {
+    "": Settings,
+    "http.": Http,
+    "worker.": Worker,
+    "net.": Net,
+    "providers.openai.": Provider,
+    "providers.replicate.": Provider,
+    "record_tables.image.": RecordTable,
+}
+
+Write = Callable[[str], Path]
+
+
+@pytest.fixture(autouse=True)
+def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No settings.toml here, and no variable of ours in the environment."""
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.upper().startswith("JOBRUNNER_")]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
+    def write(text: str) -> Path:
+        path = tmp_path / "named.toml"
+        path.write_text(text, encoding="utf-8")
+        monkeypatch.setenv("JOBRUNNER_SETTINGS", str(path))
+        return path
+
+    return write
+
+
+def uncommented(text: str) -> str:
+    """The example with each commented-out setting and table switched on; prose stays a comment."""
+    return re.sub(r"^# (?=(\w+ = |\[[\w.]+\]$))", "", text, flags=re.MULTILINE)
+
+
+def key_paths(table: Mapping[str, Any], at: str = "") -> Iterator[str]:
+    for key, value in table.items():
+        if isinstance(value, dict):
+            yield from key_paths(value, f"{at}{key}.")
+        else:
+            yield f"{at}{key}"
+
+
+def test_the_example_says_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    defaults = load()
+    monkeypatch.setenv("JOBRUNNER_SETTINGS", str(EXAMPLE))
+    example = load()
+    assert example.model_copy(update={"providers": {}}) == defaults
+    assert {name: Provider() for name in example.providers} == example.providers
+
+
+def test_the_example_names_every_setting_and_loads_uncommented(write: Write) -> None:
+    text = uncommented(EXAMPLE.read_text(encoding="utf-8"))
+    write(text)
+    load()
+    free_or_nested = {"http", "worker", "artifacts", "net", "providers", "routes", "record_tables"}
+    wanted = {at + key for at, model in TABLES.items() for key in model.model_fields} - free_or_nested
+    assert wanted | {"artifacts.url", "routes.image"} == set(key_paths(tomllib.loads(text)))
+
+
+def test_settings_toml_in_the_working_directory_is_read_unasked(tmp_path: Path) -> None:
+    (tmp_path / "settings.toml").write_text("[worker]\nmax_jobs = 7\n", encoding="utf-8")
+    assert load().worker.max_jobs == 7
+
+
+def test_later_sources_win_key_by_key(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    write('[worker]\nmax_jobs = 7\nlease_s = 9\n[routes]\nvideo = ["a:b"]\nimage = ["c:d"]\n')
+    monkeypatch.setenv("JOBRUNNER_WORKER__LEASE_S", "3")
+    monkeypatch.setenv("JOBRUNNER_ROUTES__IMAGE", "e:f")
+    settings = load(database_pool_size=4)
+    assert settings.worker == Worker(max_jobs=7, lease_s=3)
+    assert settings.routes == {"video": ("a:b",), "image": ("e:f",)}
+    assert settings.database_pool_size == 4
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "read", "expected"),
+    [
+        ("WORKER__MAX_JOBS", "200", lambda s: s.worker.max_jobs, 200),
+        ("HTTP__TRUST_NETWORK", "true", lambda s: s.http.trust_network, True),
+        ("TASK_MODULES", "a.b, c.d,", lambda s: s.task_modules, ("a.b", "c.d")),
+        ("NET__ALLOW", "minio:9000,10.0.0.0/8", lambda s: s.net.allow, ("minio:9000", "10.0.0.0/8")),
+        ("ROUTES__VIDEO", "a:b,c:d", lambda s: s.routes["video"], ("a:b", "c:d")),
+        ("PROVIDERS__OPENAI__API_KEY", "sk", lambda s: s.providers["openai"].api_key.get_secret_value(), "sk"),
+        ("RECORD_TABLES__IMAGE__TABLE", "app.images", lambda s: s.record_tables["image"].table, "app.images"),
+        ("WORKER", '{"max_jobs": 3}', lambda s: s.worker.max_jobs, 3),
+    ],
+)
+def test_the_environment_reaches_every_depth(
+    variable: str, value: str, read: Callable[[Settings], object], expected: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"JOBRUNNER_{variable}", value)
+    assert read(load()) == expected
+
+
+def test_an_empty_variable_is_an_unset_one(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    write("[worker]\nmax_jobs = 7\n")
+    for name in ("DATABASE_URL", "WORKER__MAX_JOBS", "PROVIDERS__OPENAI__API_KEY", "TASK_MODULES"):
+        monkeypatch.setenv(f"JOBRUNNER_{name}", "")
+    settings = load()
+    assert settings.worker.max_jobs == 7
+    assert (settings.database_url, settings.providers) == (None, {})
+    assert settings.task_modules
+
+
+@pytest.mark.parametrize(
+    ("text", "bad", "near"),
+    [
+        ("databse_url = 'x'", "databse_url", "database_url"),
+        ("[worker]\nmax_job = 1", "worker.max_job", "worker.max_jobs"),
+        ("[providers.openai]\napikey = 'x'", "providers.openai.apikey", "providers.openai.api_key"),
+        ("[record_tables.image]\ntable = 'a'\nresult = 'b'", "record_tables.image.result", "record_tables.image."),
+    ],
+)
+def test_an_unknown_key_in_the_file_is_told_with_the_nearest(text: str, bad: str, near: str, write: Write) -> None:
+    write(text)
+    with pytest.raises(ConfigError, match=f"`{re.escape(bad)}` does not exist; did you mean `{re.escape(near)}"):
+        load()
+
+
+@pytest.mark.parametrize(
+    ("variable", "bad", "near"),
+    [
+        ("JOBRUNNER_WROKER__MAX_JOBS", "wroker", "worker"),
+        ("jobrunner_wroker__max_jobs", "wroker", "worker"),
+        ("JOBRUNNER_WORKER__MAX_JOB", "worker.max_job", "worker.max_jobs"),
+        ("JOBRUNNER_WORKER__MAX_JOBS__X", "worker.max_jobs.x", "worker.max_jobs"),
+        ("JOBRUNNER_DATABASE_URL__HOST", "database_url.host", "database_url"),
+        ("JOBRUNNER_PROVIDERS__OPENAI__APIKEY", "providers.openai.apikey", "providers.openai.api_key"),
+    ],
+)
+def test_an_unknown_variable_is_told_with_the_nearest(
+    variable: str, bad: str, near: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, "1")
+    with pytest.raises(ConfigError, match=rf"{variable}: there is no setting `{bad}`; did you mean `{near}`\?"):
+        load()
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[worker]\nmax_jobs = 0", "setting `worker.max_jobs` = 0: Input should be greater than"),
+        ("[http]\nport = 'www'", "setting `http.port` = 'www': "),
+        ("[artifacts]\nurl = 's3://b'", "setting `artifacts.url` = 's3://b': "),
+        ("[record_tables.image]\ntable = 'a; drop'", "setting `record_tables.image.table` = 'a; drop': "),
+        ("[record_tables.image]\nid = 'a'", "setting `record_tables.image.table` is missing"),
+        ("net = [", "cannot be read as TOML"),
+    ],
+)
+def test_a_wrong_value_is_told_with_its_key(text: str, says: str, write: Write) -> None:
+    write(text)
+    with pytest.raises(ConfigError, match=re.escape(says)):
+        load()
+
+
+def test_a_named_file_must_be_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JOBRUNNER_SETTINGS", "gone.toml")
+    with pytest.raises(ConfigError, match=r"names gone\.toml, and there is no such file"):
+        load()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "database_url = ['hunter2']",
+        "[redis_url]\nhunter2 = 1",
+        "providers = 'hunter2'",
+        "[providers]\nopenai = 'hunter2'",
+        "[[providers.openai]]\napi_key = 'hunter2'",
+        "[providers.openai]\napi_key = ['hunter2']",
+    ],
+)
+def test_a_refusal_shows_no_secret(text: str, write: Write) -> None:
+    write(text)
+    with pytest.raises(ConfigError) as refused:
+        load()
+    assert "hunter2" not in str(refused.value)
+    assert "'**********'" in str(refused.value)
+
+
+def test_broken_json_in_a_variable_is_told_without_its_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JOBRUNNER_PROVIDERS", '{"openai": {"api_key": "hunter2')
+    with pytest.raises(ConfigError, match=r'"providers".*JSON') as refused:
+        load()
+    assert "hunter2" not in str(refused.value)
+
+
+def test_what_was_read_neither_shows_its_secrets_nor_changes() -> None:
+    settings = load(database_url="postgres://u:hunter2@h/d", providers={"openai": {"api_key": "hunter2"}})
+    assert "hunter2" not in repr(settings) + str(settings.model_dump())
+    with pytest.raises(ValidationError, match="frozen"):
+        settings.database_pool_size = 3  # type: ignore[misc]  # what is tested
+    with pytest.raises(ValidationError, match="frozen"):
+        settings.worker.max_jobs = 3  # type: ignore[misc]  # what is tested
+
+
+def test_artifacts_live_in_the_data_directory_unless_told_otherwise(tmp_path: Path) -> None:
+    assert load(data_dir=tmp_path).artifact_dir == tmp_path / "artifacts"
+    assert load(artifacts={"url": "file:///srv/files"}).artifact_dir == Path("/srv/files")
+    assert load().directory.is_absolute()
