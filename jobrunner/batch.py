@@ -42,6 +42,8 @@ class Batcher(Generic[T, R]):
             batch, self._waiting = self._waiting[: self._limit], self._waiting[self._limit :]
             try:
                 results = await self._flush([item for item, _ in batch])
+                if len(results) != len(batch):
+                    raise AssertionError(f"{len(batch)} items were flushed and {len(results)} answered")
             except BaseException as error:  # noqa: BLE001  # every caller must hear of it, also of a cancel
                 results = [error] * len(batch)
             for (_, future), result in zip(batch, results, strict=True):

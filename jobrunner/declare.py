@@ -228,7 +228,12 @@ def _source(function: Any) -> str:
 
 
 def _models_of(label: str, function: Callable[..., Any]) -> tuple[type[Any], type[Any]]:
-    hints = typing.get_type_hints(function)
+    try:
+        hints = typing.get_type_hints(function)
+    except NameError as error:
+        raise DeclarationError(
+            f"task {label}: its annotations cannot be read at run time ({error}); import them outside TYPE_CHECKING."
+        ) from None
     names = list(inspect.signature(function).parameters)
     shape = f"async def {label}(ctx: TaskContext, params: YourParams) -> YourResult"
     if len(names) != 2:  # noqa: PLR2004

@@ -189,4 +189,8 @@ class Retry(AttemptError):
 
 
 class SoftTimeout(asyncio.CancelledError):
-    """Raised inside a task at its soft timeout: save what you have and return or re-raise."""
+    """Raised inside a task at its soft timeout: save what you have and return or re-raise.
+
+    Around a TaskGroup catch it with `except* SoftTimeout`: before Python 3.13 the group wraps what ends its body
+    (python/cpython#113848).
+    """

@@ -19,6 +19,7 @@ from pydantic_settings import (
     NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
 )
 
 from jobrunner.errors import ConfigError
@@ -138,6 +139,11 @@ def load(**overrides: Any) -> Settings:
         return Settings(**overrides)
     except ValidationError as error:
         raise ConfigError("\n".join(_explain(error))) from None
+    except SettingsError as error:
+        raise ConfigError(
+            f"{error}: a whole table in one environment variable is JSON. One variable a key is easier: "
+            "JOBRUNNER_WORKER__MAX_JOBS=200."
+        ) from None
 
 
 def _read_file() -> dict[str, Any]:
@@ -158,8 +164,8 @@ def _check_environment(environ: Mapping[str, str]) -> None:
     problems = [
         f"environment variable {name}: there is no setting `{bad}`{_nearest(bad, known)}"
         for name in sorted(environ)
-        if name.startswith(PREFIX) and name not in NOT_SETTINGS
-        for bad, known in _unknown_part(Settings, name.removeprefix(PREFIX).lower().split(NESTED))
+        if name.upper().startswith(PREFIX) and name not in NOT_SETTINGS
+        for bad, known in _unknown_part(Settings, name[len(PREFIX) :].lower().split(NESTED))
     ]
     if problems:
         raise ConfigError("\n".join(problems))
@@ -172,11 +178,13 @@ def _unknown_part(model: type[BaseModel], path: list[str], at: str = "") -> Iter
         yield f"{at}{head}", [f"{at}{known}" for known in model.model_fields]
         return
     inner, free_keys = _inner_model(model.model_fields[head].annotation)
-    if free_keys:
-        at, rest = f"{at}{head}.", rest[1:]
-        head = path[1] if len(path) > 1 else ""
+    place = f"{at}{head}"
+    if free_keys and rest:
+        place, rest = f"{place}.{rest[0]}", rest[1:]
     if inner is not None and rest:
-        yield from _unknown_part(inner, rest, f"{at}{head}.")
+        yield from _unknown_part(inner, rest, f"{place}.")
+    elif rest:
+        yield f"{place}.{rest[0]}", [place]
 
 
 def _inner_model(annotation: Any) -> tuple[type[BaseModel] | None, bool]:
@@ -201,10 +209,13 @@ def _explain(error: ValidationError) -> Iterator[str]:
         if each["type"] == "extra_forbidden":
             found = next(_unknown_part(Settings, path), None)
             yield f"setting `{key}` does not exist{_nearest(*found) if found else ''}"
+        elif each["type"] == "missing":
+            yield f"setting `{key}` is missing, and has no default."
         else:
             yield f"setting `{key}` = {_shown(path, each['input'])}: {each['msg']}"
 
 
 def _shown(path: list[str], value: Any) -> str:
     secret = any(word in part for part in path for word in ("key", "secret", "password", "database_url", "redis_url"))
-    return "'**********'" if secret else repr(value)[:200]
+    holds_secrets = path[0] == "providers" and len(path) < len(("providers", "NAME", "key"))
+    return "'**********'" if secret or holds_secrets else repr(value)[:200]

@@ -14,6 +14,7 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
 
@@ -44,6 +45,14 @@ _SETTLE_S = 10.0
 """An orphan that a provider's list does not show this long after its submit never arrived."""
 
 Bought = tuple[Step, Handle | Finished]
+
+
+class _Refused(Exception):
+    """A sending that bought nothing as far as we know; `error` is the driver's word for why."""
+
+    def __init__(self, error: AttemptError) -> None:
+        super().__init__(str(error))
+        self.error = error
 
 
 class Purchase:
@@ -80,19 +89,11 @@ class Purchase:
         """Try the route's entries in turn; the next one only where the last refused before accepting."""
         refusals: list[AttemptError] = []
         for entry in self._tools.routes.get(request.kind, ()):
-            provider, _, model = entry.partition(":")
             try:
-                driver = self._driver(provider)
-                plan = driver.prepare(model, request)
-                step = Step(self._job.id, name, self._job.fence, "intent", sequence + len(refusals), plan)
-                return await self._send(driver, await self._steps.commit(step))
-            except SubmitUnknown:
-                raise
-            except AttemptError as error:
-                if error.code == "job_lost":
-                    raise
-                refusals.append(error)
-                emit("route.refused", logging.WARNING, job_id=str(self._job.id), entry=entry, error=str(error))
+                return await self._offer(entry, request, name, sequence + len(refusals))
+            except _Refused as refused:
+                refusals.append(refused.error)
+                emit("route.refused", logging.WARNING, job_id=str(self._job.id), entry=entry, error=str(refused))
         if not refusals:
             raise PermanentError(
                 f"There is no route for {request.kind}: set `[routes] {request.kind}`.", code="no_route"
@@ -100,22 +101,38 @@ class Purchase:
         # One that may accept later is better news than one that never will.
         raise next((error for error in refusals if error.retryable), refusals[0])
 
+    async def _offer(self, entry: str, request: ImageRequest, name: str, sequence: int) -> Bought:
+        """Buy from one entry of a route. Raises _Refused only where it certainly did not take the work."""
+        provider, _, model = entry.partition(":")
+        try:
+            driver = self._driver(provider)
+            plan = driver.prepare(model, request)
+        except AttemptError as error:
+            raise _Refused(error) from error
+        now = datetime.now(UTC)
+        step = Step(self._job.id, name, self._job.fence, "intent", sequence, plan, created_at=now)
+        step = await self._steps.commit(step)
+        try:
+            return await self._send(driver, step)
+        except _Refused as refused:
+            if not isinstance(refused.error, SubmitUnknown):
+                await self._steps.commit(replace(step, state="failed", error=refused.error.record()))
+                raise
+            emit("submit.unknown", logging.WARNING, job_id=str(self._job.id), provider=provider, error=str(refused))
+            found = await self._recover(step, refused.error)
+            if found is None:
+                raise _Refused(TransientError(f"{provider} did not get the request.", provider=provider)) from refused
+            return found
+
     async def _send(self, driver: Driver, step: Step) -> Bought:
-        """Send a committed intent and commit what came of it."""
+        """Send a committed intent and commit the handle that it got. Raises _Refused, also for an unknown answer."""
         intent = _intent(step)
         await self._steps.guard()
         await hit("submit.before")
         try:
             answer = await driver.submit(intent, self._spool())
-        except SubmitUnknown as error:
-            emit("submit.unknown", logging.WARNING, job_id=str(self._job.id), provider=driver.name, error=str(error))
-            found = await self._recover(step, error)
-            if found is None:
-                raise TransientError(f"{driver.name} did not get the request.", provider=driver.name) from error
-            return found
         except AttemptError as error:
-            await self._steps.commit(replace(step, state="failed", error=error.record()))
-            raise
+            raise _Refused(error) from error
         await hit("submit.after")
         return (step, answer) if isinstance(answer, Finished) else await self._bind(step, answer)
 
@@ -132,9 +149,9 @@ class Purchase:
         """The purchase behind an intent without a handle; None where it is safe, or allowed, to buy anew."""
         driver = self._driver(_intent(step).plan.provider)
         if driver.capabilities.lists:
-            return await self._find_orphan(driver, step)
-        if driver.capabilities.idempotent and unknown is None:
-            return await self._send(driver, step)
+            return await self._find_orphan(driver, step, fresh=unknown is not None)
+        if driver.capabilities.idempotent:
+            return await self._send_again(driver, step, unknown)
         if self._resubmit:
             return None
         raise SubmitUnknown(
@@ -144,13 +161,38 @@ class Purchase:
             provider=driver.name,
         )
 
-    async def _find_orphan(self, driver: Driver, step: Step) -> Bought | None:
+    async def _send_again(self, driver: Driver, step: Step, unknown: AttemptError | None) -> Bought:
+        """Repeat an intent under its key, once an attempt. A refusal now says nothing of the first sending."""
+        if unknown is None:
+            try:
+                return await self._send(driver, step)
+            except _Refused as refused:
+                if not isinstance(refused.error, SubmitUnknown):
+                    raise refused.error from None
+                unknown = refused.error
+        raise TransientError(
+            f"{driver.name} has not answered yet whether it took the request ({unknown}); the next attempt repeats it "
+            "with the same idempotency key.",
+            code=SubmitUnknown.code,
+            provider=driver.name,
+        )
+
+    async def _find_orphan(self, driver: Driver, step: Step, *, fresh: bool) -> Bought | None:
+        """Look an intent up at its provider. `fresh`: it was sent just now, and may not be listed yet."""
         intent = _intent(step)
         sent_at = step.created_at.timestamp() if step.created_at else time.time()
+        # A later sequence was sent after the row was made, by how much nobody knows.
+        settles_at = (time.time() if fresh or step.sequence > 1 else sent_at) + _SETTLE_S
         while True:
-            settled = time.time() - sent_at >= _SETTLE_S
-            found = await driver.find(intent, sent_at - _SETTLE_S)
-            taken = await self._tools.store.remote_ids(driver.name, [handle.id for handle in found])
+            settled = time.time() >= settles_at
+            try:
+                found = await driver.find(intent, sent_at - _SETTLE_S)
+            except TransientError as error:
+                emit("find.failed", logging.WARNING, job_id=str(self._job.id), provider=driver.name, error=str(error))
+                await asyncio.sleep(_asked_s(error))
+                continue
+            ids = [handle.id for handle in found]
+            taken = await self._steps.sit_out(step.name, lambda: self._tools.store.remote_ids(driver.name, ids))  # noqa: B023
             for handle in found:
                 if handle.id not in taken:
                     emit("submit.found", job_id=str(self._job.id), provider=driver.name, remote_id=handle.id)
@@ -168,7 +210,7 @@ class Purchase:
             try:
                 answer = await driver.poll(handle)
             except RateLimited as error:
-                answer = Running(retry_after_s=min(error.retry_after_s or _POLL_CAP_S, RETRY_AFTER_CAP_S))
+                answer = Running(retry_after_s=_asked_s(error))
             except TransientError as error:
                 answer = Running()
                 emit("poll.failed", logging.WARNING, job_id=str(self._job.id), provider=driver.name, error=str(error))
@@ -216,6 +258,12 @@ class Purchase:
         directory = self._tools.spool / str(self._job.id)
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         return directory
+
+
+def _asked_s(error: TransientError) -> float:
+    """How long to wait before asking a provider again that could not say."""
+    asked_s = error.retry_after_s if isinstance(error, RateLimited) else None
+    return min(asked_s or _POLL_CAP_S, RETRY_AFTER_CAP_S)
 
 
 def _intent(step: Step) -> Intent:

@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 from jobrunner.errors import TransientError, Unavailable
 from jobrunner.events import emit
@@ -12,6 +13,7 @@ from jobrunner.store.rows import Step, StepWrite
 from jobrunner.work import Artifact
 from jobrunner.worker.tools import Tools
 
+T = TypeVar("T")
 _AGAIN_S = 0.5
 
 
@@ -29,7 +31,8 @@ class Steps:
 
     async def find(self, name: str) -> Step | None:
         if self._known is None:
-            self._known = {step.name: step for step in await self._tools.store.steps_of(self._job.id)}
+            steps = await self.sit_out(name, lambda: self._tools.store.steps_of(self._job.id))
+            self._known = {step.name: step for step in steps}
         return self._known.get(name)
 
     async def all(self) -> list[Step]:
@@ -37,22 +40,25 @@ class Steps:
         return list((self._known or {}).values())
 
     async def commit(self, step: Step, artifacts: Sequence[Artifact] = ()) -> Step:
-        """Commit `step` as this attempt's. An outage of Postgres is sat out; the job's timeout bounds it."""
+        """Commit `step` as this attempt's."""
         step = replace(step, fence=self._job.fence)
-        while True:
-            await self.guard()
-            try:
-                written = await self._tools.steps.add(StepWrite(step, artifacts))
-                break
-            except Unavailable as error:
-                emit("step.waits", logging.WARNING, job_id=str(self._job.id), step=step.name, error=str(error))
-                await asyncio.sleep(_AGAIN_S)
+        written = await self.sit_out(step.name, lambda: self._tools.steps.add(StepWrite(step, artifacts)))
         if not written:
             self.closed = True
             await self.guard()
         if self._known is not None:
             self._known[step.name] = step
         return step
+
+    async def sit_out(self, name: str, ask: Callable[[], Awaitable[T]]) -> T:
+        """Ask Postgres until it answers: its outage fails no job, whose timeout bounds the wait."""
+        while True:
+            await self.guard()
+            try:
+                return await ask()
+            except Unavailable as error:
+                emit("step.waits", logging.WARNING, job_id=str(self._job.id), step=name, error=str(error))
+                await asyncio.sleep(_AGAIN_S)
 
     async def guard(self) -> None:
         """Pass only while this attempt may still act."""

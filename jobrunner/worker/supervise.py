@@ -105,7 +105,13 @@ class Supervised:
             self._loop.call_later(END_GRACE_S, self._end)
 
     async def _drive(self) -> Any:
-        return await self._driven
+        try:
+            return await self._driven
+        except BaseException as error:
+            bearable = _bearable(error)
+            if bearable is error:
+                raise
+            raise bearable from error
 
     def _end(self) -> None:
         if not self._over.done():
@@ -120,4 +126,16 @@ class Supervised:
         if self._why in {"hard", "cancel", "lost"}:
             self.task.exception()  # seen: the reason for the stop outweighs what the function made of it
             raise Stopped(self._why)
+        if self._why == "hand_back" and self.task.exception() is not None:
+            raise Stopped("hand_back")  # what a function makes of its cancellation must not fail a job at a deploy
         return self.task.result()
+
+
+def _bearable(error: BaseException) -> BaseException:
+    """`error`, or what stands for it where it would mislead or end the worker: sys.exit() in a task ends the task."""
+    if isinstance(error, BaseExceptionGroup):
+        # Before Python 3.13 a TaskGroup wraps the SoftTimeout that ended its body (python/cpython#113848).
+        error = error.split(SoftTimeout)[1] or SoftTimeout("the soft timeout has passed")
+    if isinstance(error, (Exception, asyncio.CancelledError, KeyboardInterrupt)):
+        return error
+    return RuntimeError(f"{type(error).__name__} left the task: {error}")
