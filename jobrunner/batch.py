@@ -41,9 +41,7 @@ class Batcher(Generic[T, R]):
         while self._waiting:
             batch, self._waiting = self._waiting[: self._limit], self._waiting[self._limit :]
             try:
-                results = await self._flush([item for item, _ in batch])
-                if len(results) != len(batch):
-                    raise AssertionError(f"{len(batch)} items were flushed and {len(results)} answered")
+                results = _one_each(batch, await self._flush([item for item, _ in batch]))
             except BaseException as error:  # noqa: BLE001  # every caller must hear of it, also of a cancel
                 results = [error] * len(batch)
             for (_, future), result in zip(batch, results, strict=True):
@@ -53,3 +51,9 @@ class Batcher(Generic[T, R]):
                     future.set_exception(result)
                 else:
                     future.set_result(result)
+
+
+def _one_each(items: Sequence[object], results: Sequence[R | BaseException]) -> Sequence[R | BaseException]:
+    if len(results) != len(items):
+        raise AssertionError(f"{len(items)} items were flushed and {len(results)} answered")
+    return results
