@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     )
     from jobrunner.job import Backoff, Job
     from jobrunner.runtime import JobRunner
-    from jobrunner.work import Artifact, ImageRequest
+    from jobrunner.work import Artifact, Generated, ImageRequest
 
 _HOMES = {
     "declare": ("SubmitOptions", "TaskContext", "task"),
@@ -34,13 +34,14 @@ _HOMES = {
     ),
     "job": ("Backoff", "Job"),
     "runtime": ("JobRunner",),
-    "work": ("Artifact", "ImageRequest"),
+    "work": ("Artifact", "Generated", "ImageRequest"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Artifact",
     "Backoff",
+    "Generated",
     "ImageRequest",
     "Job",
     "JobFailed",

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ValidationError
 
 from jobrunner.errors import DeclarationError, InvalidParams, NoRunner
 from jobrunner.job import Backoff, Job
-from jobrunner.work import Artifact, ImageRequest, Kind
+from jobrunner.work import Artifact, Generated, Kind, Request
 
 DEFAULT_TIMEOUT = timedelta(minutes=30)
 DEFAULT_SOFT_TIMEOUT = timedelta(minutes=25)
@@ -36,8 +36,8 @@ class TaskContext(Protocol):
     def job(self) -> Job:
         """The job as it was claimed; `job.fence` is this attempt's number."""
 
-    async def generate(self, request: ImageRequest, *, step: str = "generate") -> list[Artifact]:
-        """Buy `request` from the first provider of its route, once for this job and step, and keep the files.
+    async def generate(self, request: Request, *, step: str = "generate") -> Generated:
+        """Buy `request` from the first provider of its route, once for this job and step, and keep what it brings.
 
         A later attempt finds the work by its handle instead of buying again.
         Raises PermanentError, TransientError, RateLimited or SubmitUnknown as the provider's answer was.
@@ -51,6 +51,15 @@ class TaskContext(Protocol):
 
     async def save(self, path: Path, *, kind: Kind, step: str = "save") -> Artifact:
         """Keep a file that the task made itself, once under this step name. Raises PermanentError `media_invalid`."""
+
+    async def input(self, source: str, *, kind: Kind) -> Artifact:
+        """A file that the params name: an artifact's id, an https URL or a data: URI (fetched once, and kept).
+
+        Raises PermanentError (`artifact_not_found`, `url_not_allowed`, `media_invalid`, ...) or TransientError.
+        """
+
+    def path(self, artifact: Artifact) -> Path:
+        """Where an artifact's file lies, to read and never to change. Raises NotFound."""
 
     def progress(self, fraction: float, note: str = "") -> None:
         """Say how far the job is, 0 to 1; may be called as often as you like."""
@@ -277,18 +286,3 @@ def current_runner() -> Runner:
             "(in a web framework: in its start-up or lifespan)."
         )
     return _runners[-1]
-
-
-__all__ = [
-    "Call",
-    "JobRef",
-    "Runner",
-    "SubmitOptions",
-    "TaskContext",
-    "TaskSpec",
-    "current_runner",
-    "declared",
-    "pop_runner",
-    "push_runner",
-    "task",
-]

@@ -44,6 +44,7 @@ class Runtime:
     client: Client
     artifacts: FileArtifacts
     drivers: Mapping[str, Driver]
+    net: Net
 
 
 def load_tasks(settings: Settings) -> Mapping[str, TaskSpec[Any, Any]]:
@@ -122,7 +123,9 @@ async def opened(settings: Settings) -> AsyncIterator[Runtime]:
         runner = _ClientRunner(client)
         push_runner(runner)
         stack.callback(pop_runner, runner)
-        yield Runtime(settings, tasks, store, queue, notices, client, FileArtifacts(settings.artifact_dir), drivers)
+        yield Runtime(
+            settings, tasks, store, queue, notices, client, FileArtifacts(settings.artifact_dir), drivers, net
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

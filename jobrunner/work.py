@@ -4,29 +4,146 @@ A *request* says what to make, in our words; a driver's `prepare` turns it into 
 body. Sending a plan answers a *handle* (find the work again) or *finished* (it came in the same answer).
 """
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 from uuid import UUID
 
-import orjson
+_MARK = "$file"
 
-Kind = Literal["image"]
+Kind = Literal["image", "video", "audio"]
+"""What a file is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """A file of ours: a job produced it, or (`job_id` None) somebody uploaded it.
+
+    `key` is its place in the artifact store; `sha256` is hex; sizes in pixels.
+    """
+
+    id: UUID
+    job_id: UUID | None
+    kind: Kind
+    mime: str
+    size_bytes: int
+    sha256: str
+    key: str
+    width: int | None = None
+    height: int | None = None
+    duration_s: float | None = None
+    user_id: str | None = None
+
+    @property
+    def url(self) -> str:
+        """Where the API serves it; relative, since only the operator knows the public host."""
+        return f"/v1/artifacts/{self.id}"
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "id": str(self.id), "job_id": self.job_id and str(self.job_id)}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> "Artifact":
+        job_id = value["job_id"]
+        return cls(**{**value, "id": UUID(value["id"]), "job_id": job_id and UUID(job_id)})
+
+
+# ---- what to make ------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class ImageRequest:
-    """Pictures to make. `size` is (width, height) in pixels; `references` are https or data: URLs."""
+    """Pictures from words. `size` is (width, height) in pixels; `references` show what should look alike."""
 
+    route: ClassVar[str] = "image"
     prompt: str
     n: int = 1
     size: tuple[int, int] | None = None
     seed: int | None = None
-    references: tuple[str, ...] = ()
-    kind: Kind = "image"
+    references: tuple[Artifact, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ImageEdit:
+    """Pictures made from `image` by an instruction; where `mask` is transparent, the picture may change."""
+
+    route: ClassVar[str] = "image_edit"
+    image: Artifact
+    instruction: str
+    mask: Artifact | None = None
+    n: int = 1
+    size: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class VideoRequest:
+    """A clip from words, or from a first frame and words."""
+
+    route: ClassVar[str] = "video"
+    prompt: str
+    duration_s: float = 5.0
+    size: tuple[int, int] = (1280, 720)
+    image: Artifact | None = None
+    seed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechRequest:
+    """`text` spoken. `voice` is the provider's name or id of one; `language` is ISO 639-1; `speed` 1.0 is normal."""
+
+    route: ClassVar[str] = "speech"
+    text: str
+    voice: str
+    language: str | None = None
+    speed: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class MusicRequest:
+    route: ClassVar[str] = "music"
+    prompt: str
+    length_s: float
+    instrumental: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class SoundRequest:
+    """A sound effect."""
+
+    route: ClassVar[str] = "sound"
+    prompt: str
+    length_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class LipsyncRequest:
+    """`video` with its mouths moved to `audio`. `sync_mode` says what happens where one is longer."""
+
+    route: ClassVar[str] = "lipsync"
+    video: Artifact
+    audio: Artifact
+    sync_mode: Literal["bounce", "loop", "cut_off", "silence", "remap"] = "cut_off"
+
+
+@dataclass(frozen=True, slots=True)
+class TextRequest:
+    """Words from words. With `schema` (JSON Schema of an object) the answer is JSON that fits it."""
+
+    route: ClassVar[str] = "text"
+    instructions: str
+    prompt: str
+    schema: Mapping[str, Any] | None = None
+    max_tokens: int | None = None
+
+
+Request = (
+    ImageRequest | ImageEdit | VideoRequest | SpeechRequest | MusicRequest | SoundRequest | LipsyncRequest | TextRequest
+)
+
+
+# ---- how it is bought --------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,18 +156,37 @@ class Money:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One provider call, ready to send: pure data, hashed into the intent. `body` is the provider's JSON."""
+    """One provider call, ready to send: pure data, committed with the intent. `body` is the provider's JSON.
+
+    Where it needs a file it says `file_mark(artifact)`; the driver puts an upload's name or the bytes there on
+    sending (`fill`), so that no row holds a file.
+    """
 
     provider: str
     model: str
     endpoint: str
     body: Mapping[str, Any]
+    files: tuple[Artifact, ...] = ()
 
-    @property
-    def digest(self) -> str:
-        """sha256 (hex) over provider, endpoint and body: what an orphan is matched by."""
-        parts = [self.provider, self.endpoint, self.body]
-        return hashlib.sha256(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)).hexdigest()
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> "Plan":
+        return cls(**{**value, "files": tuple(Artifact.from_json(each) for each in value.get("files", ()))})
+
+
+def file_mark(artifact: Artifact) -> dict[str, str]:
+    """What stands in a plan's body for a file of its `files`."""
+    return {_MARK: str(artifact.id)}
+
+
+def fill(body: Any, places: Mapping[str, Any]) -> Any:
+    """`body` with each file mark replaced by what the provider shall read in its place; `places` by artifact id."""
+    if isinstance(body, Mapping):
+        if body.keys() == {_MARK} and body[_MARK] in places:
+            return places[body[_MARK]]
+        return {key: fill(value, places) for key, value in body.items()}
+    if isinstance(body, (list, tuple)):
+        return [fill(value, places) for value in body]
+    return body
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,27 +226,22 @@ class Output:
 
 
 @dataclass(frozen=True, slots=True)
-class Artifact:
-    """A file of ours that a job produced. `key` is its place in the artifact store; `sha256` is hex."""
+class Generated:
+    """What a purchase brought: files of ours, words, what the provider says of it, and what it cost."""
 
-    id: UUID
-    job_id: UUID
-    kind: Kind
-    mime: str
-    size_bytes: int
-    sha256: str
-    key: str
-    width: int | None = None
-    height: int | None = None
-
-    @property
-    def url(self) -> str:
-        """Where the API serves it; relative, since only the operator knows the public host."""
-        return f"/v1/artifacts/{self.id}"
+    artifacts: tuple[Artifact, ...]
+    text: str | None
+    meta: Mapping[str, Any]
+    cost: Money | None
 
     def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "id": str(self.id), "job_id": str(self.job_id)}
+        cost = None if self.cost is None else {"amount": str(self.cost.amount), "unit": self.cost.unit}
+        artifacts = [each.to_json() for each in self.artifacts]
+        return {"artifacts": artifacts, "text": self.text, "meta": dict(self.meta), "cost": cost}
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> "Artifact":
-        return cls(**{**value, "id": UUID(value["id"]), "job_id": UUID(value["job_id"])})
+    def from_json(cls, value: Mapping[str, Any]) -> "Generated":
+        cost = value["cost"]
+        artifacts = tuple(Artifact.from_json(each) for each in value["artifacts"])
+        money = None if cost is None else Money(Decimal(cost["amount"]), cost["unit"])
+        return cls(artifacts, value["text"], value["meta"], money)

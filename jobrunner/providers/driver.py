@@ -9,24 +9,25 @@ never sleeps and never decides; it maps what came back to the values below or to
 - SubmitUnknown    only from `submit`: the request was sent and no usable answer came, so it may run and be billed
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from jobrunner.errors import AttemptError
-from jobrunner.work import Handle, ImageRequest, Intent, Kind, Money, Output, Plan
+from jobrunner.work import Artifact, Handle, Intent, Money, Output, Plan, Request
 
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """`handle`: submit answers a Handle that any process can poll; otherwise one long request answers Finished.
+    """`routes`: the requests it makes, by their route.
 
+    `handle`: submit answers a Handle that any process can poll; otherwise one long request answers Finished.
     `idempotent`: the provider honours our key, so an unknown submit may be sent again.
     `lists`: `find` can look an orphan up. `cancel`: a running piece of work can be cancelled upstream.
     """
 
-    kinds: frozenset[Kind]
+    routes: frozenset[str]
     handle: bool
     cancel: bool = False
     idempotent: bool = False
@@ -43,11 +44,15 @@ class Running:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """Done and good. `meta` is small JSON worth keeping with the step (usage, provider's id, times)."""
+    """Done and good. `text` is the answer to a TextRequest.
+
+    `meta` is small JSON worth keeping with the step (usage, provider's id, times).
+    """
 
     outputs: tuple[Output, ...]
     meta: Mapping[str, Any]
     cost: Money | None = None
+    text: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +60,14 @@ class Failed:
     """Done and bad: the provider ran it and says why. `error` tells whether a new submit may help."""
 
     error: AttemptError
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """Where a submit works: `path_of` finds a plan's file, `spool` takes files that arrive in the answer."""
+
+    spool: Path
+    path_of: Callable[[Artifact], Path]
 
 
 Poll = Running | Finished | Failed
@@ -69,11 +82,11 @@ class Driver(Protocol):
     @property
     def capabilities(self) -> Capabilities: ...
 
-    def prepare(self, model: str, request: ImageRequest) -> Plan:
-        """The provider's own body for `request`. Pure. Raises PermanentError if the model cannot make it."""
+    def prepare(self, model: str, request: Request) -> Plan:
+        """The provider's own body for `request`. Pure. Raises PermanentError `unsupported_input`."""
 
-    async def submit(self, intent: Intent, spool: Path) -> Handle | Finished:
-        """Send `intent.plan`. Files that arrive in the answer are streamed into the directory `spool`."""
+    async def submit(self, intent: Intent, desk: Desk) -> Handle | Finished:
+        """Send `intent.plan`. Uploads of its files come first and buy nothing; what they raise is no SubmitUnknown."""
 
     async def poll(self, handle: Handle) -> Poll:
         """Ask once. Raises RateLimited, TransientError (ask again) or PermanentError (the key is wrong)."""

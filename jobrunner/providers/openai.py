@@ -16,9 +16,9 @@ from jobrunner.media import sniff
 from jobrunner.net import Net, save
 from jobrunner.providers.answers import BadAnswer, Line, judged, parsed, unsupported
 from jobrunner.providers.base64_spool import extract
-from jobrunner.providers.driver import CancelAnswer, Capabilities, Finished, Poll
+from jobrunner.providers.driver import CancelAnswer, Capabilities, Desk, Finished, Poll
 from jobrunner.settings import Provider
-from jobrunner.work import Handle, ImageRequest, Intent, Money, Output, Plan
+from jobrunner.work import Handle, ImageRequest, Intent, Money, Output, Plan, Request
 
 BASE_URL = "https://api.openai.com/v1"
 MAX_PROMPT = 32_000
@@ -33,13 +33,15 @@ KEPT = ("created", "size", "quality", "background", "output_format", "usage")
 
 class OpenAI:
     name = "openai"
-    capabilities = Capabilities(kinds=frozenset({"image"}), handle=False)
+    capabilities = Capabilities(routes=frozenset({"image"}), handle=False)
 
     def __init__(self, net: Net, settings: Provider) -> None:
         self._line = Line(net, settings, provider=self.name, base_url=BASE_URL)
 
-    def prepare(self, model: str, request: ImageRequest) -> Plan:
+    def prepare(self, model: str, request: Request) -> Plan:
         """The seed is dropped, since these models take none; the size becomes the nearest one they draw."""
+        if not isinstance(request, ImageRequest):
+            raise unsupported(self.name, "route", f"only images are spoken, not {request.route}")
         if request.references:
             raise unsupported(self.name, "references", "image generation takes none; edits are not spoken yet")
         if len(request.prompt) > MAX_PROMPT:
@@ -55,13 +57,13 @@ class OpenAI:
         }
         return Plan(self.name, model, "images/generations", body)
 
-    async def submit(self, intent: Intent, spool: Path) -> Finished:
+    async def submit(self, intent: Intent, desk: Desk) -> Finished:
         plan = intent.plan
         async with self._line.open("POST", plan.endpoint, body=dict(plan.body), create=True) as answer:
-            body = await save(answer, spool, max_bytes=BODY_BYTES)
+            body = await save(answer, desk.spool, max_bytes=BODY_BYTES)
             request_id = answer.headers.get("x-request-id")
             try:
-                rest, pictures = await asyncio.to_thread(extract, body.path, spool)
+                rest, pictures = await asyncio.to_thread(extract, body.path, desk.spool)
             finally:
                 body.path.unlink(missing_ok=True)
             return self._finished(parsed(rest), pictures, request_id)

@@ -20,9 +20,9 @@ from jobrunner.errors import AttemptError, PermanentError, TransientError
 from jobrunner.events import emit
 from jobrunner.net import Net
 from jobrunner.providers.answers import BadAnswer, Line, judged, pictures, read_object, unsupported
-from jobrunner.providers.driver import CancelAnswer, Capabilities, Failed, Finished, Poll, Running
+from jobrunner.providers.driver import CancelAnswer, Capabilities, Desk, Failed, Finished, Poll, Running
 from jobrunner.settings import Provider
-from jobrunner.work import Handle, ImageRequest, Intent, Money, Output, Plan
+from jobrunner.work import Handle, ImageRequest, Intent, Money, Output, Plan, Request
 
 BASE_URL = "https://api.replicate.com"
 PREDICTIONS = "v1/predictions"
@@ -38,17 +38,19 @@ _CODE = re.compile(r"\bE\d{4}\b")
 
 class Replicate:
     name = "replicate"
-    capabilities = Capabilities(kinds=frozenset({"image"}), handle=True, cancel=True, lists=True)
+    capabilities = Capabilities(routes=frozenset({"image"}), handle=True, cancel=True, lists=True)
 
     def __init__(self, net: Net, settings: Provider) -> None:
         self._line = Line(net, settings, provider=self.name, base_url=BASE_URL)
         self._known_statuses = {"starting", "processing"}
 
-    def prepare(self, model: str, request: ImageRequest) -> Plan:
+    def prepare(self, model: str, request: Request) -> Plan:
         """The input as the flux models name it; the size becomes the nearest aspect ratio."""
         named = _MODEL.fullmatch(model)
         if named is None:
             raise unsupported(self.name, "model", f"{model!r} is no owner/name, owner/name:version or 64-digit version")
+        if not isinstance(request, ImageRequest):
+            raise unsupported(self.name, "route", f"only images are spoken, not {request.route}")
         if request.references:
             raise unsupported(self.name, "references", "this model draws from words alone")
         body: dict[str, Any] = {"input": _input(request)}
@@ -57,7 +59,7 @@ class Replicate:
             return Plan(self.name, model, PREDICTIONS, {"version": version, **body})
         return Plan(self.name, model, f"v1/models/{named['path']}/predictions", body)
 
-    async def submit(self, intent: Intent, spool: Path) -> Handle:  # noqa: ARG002  # nothing arrives in the answer
+    async def submit(self, intent: Intent, desk: Desk) -> Handle:  # noqa: ARG002  # nothing arrives in the answer
         plan = intent.plan
         async with self._line.open("POST", plan.endpoint, body=dict(plan.body), create=True) as answer:
             prediction = await read_object(answer)

@@ -214,7 +214,7 @@ class Store:
             written = {(row["job_id"], row["name"]) for row in rows}
             new = [
                 (each.id, each.job_id, write.step.name, each.kind, each.mime, each.size_bytes)
-                + (each.sha256, each.key, each.width, each.height)
+                + (each.sha256, each.key, each.width, each.height, each.duration_s, each.user_id)
                 for write in writes
                 if (write.step.job_id, write.step.name) in written
                 for each in write.artifacts

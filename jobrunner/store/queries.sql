@@ -99,15 +99,16 @@ SELECT * FROM jobrunner.steps WHERE job_id = $1 ORDER BY created_at, name
 SELECT remote_id FROM jobrunner.steps WHERE provider = $1 AND remote_id = ANY ($2::text[])
 
 -- name: insert_artifacts
-INSERT INTO jobrunner.artifacts (id, job_id, step, kind, mime, size_bytes, sha256, key, width, height)
+INSERT INTO jobrunner.artifacts (id, job_id, step, kind, mime, size_bytes, sha256, key, width, height, duration_s,
+                                 user_id)
 SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::text[],
-                     $8::text[], $9::int[], $10::int[])
+                     $8::text[], $9::int[], $10::int[], $11::float8[], $12::text[])
 
 -- name: artifact
-SELECT id, job_id, kind, mime, size_bytes, sha256, key, width, height FROM jobrunner.artifacts WHERE id = $1
+SELECT id, job_id, kind, mime, size_bytes, sha256, key, width, height, duration_s, user_id FROM jobrunner.artifacts WHERE id = $1
 
 -- name: artifacts_of
-SELECT id, job_id, kind, mime, size_bytes, sha256, key, width, height FROM jobrunner.artifacts
+SELECT id, job_id, kind, mime, size_bytes, sha256, key, width, height, duration_s, user_id FROM jobrunner.artifacts
 WHERE job_id = ANY ($1::uuid[]) ORDER BY created_at, id
 
 -- name: register_worker

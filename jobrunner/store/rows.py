@@ -139,7 +139,7 @@ def step_of(row: asyncpg.Record) -> Step:
         fence=row["fence"],
         state=row["state"],
         sequence=row["sequence"],
-        plan=None if plan is None else Plan(**plan),
+        plan=None if plan is None else Plan.from_json(plan),
         handle=None if handle is None else Handle.from_json(handle),
         result=result,
         error=error,

@@ -3,40 +3,24 @@
 from datetime import timedelta
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import BaseModel, Field
 
 from jobrunner.declare import TaskContext, task
 from jobrunner.job import Backoff
+from jobrunner.tasks.params import Name, Params, Seed, Size, Source, Style, Text, pixels
 from jobrunner.work import Artifact, ImageRequest
 
-Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=8000)]
-Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
-Size = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{1,3}x[1-9][0-9]{1,3}$")]
-Style = Annotated[str, StringConstraints(strip_whitespace=True, max_length=500)]
 
-
-class _Picture(BaseModel):
+class _Picture(Params):
     """What every picture may be asked for. `size` is WIDTHxHEIGHT in pixels, e.g. 1536x1024."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    user_id: Name
-    record_id: Name | None = None
     style: Style = ""
     size: Size = "1024x1024"
-    seed: Annotated[int, Field(ge=0, lt=2**32)] | None = None
+    seed: Seed | None = None
 
-    @field_validator("*", mode="after")
-    @classmethod
-    def _storable(cls, value: object) -> object:
-        if isinstance(value, str):
-            _check_text(value)
-        return value
-
-    def request(self, prompt: str, references: tuple[str, ...] = ()) -> ImageRequest:
-        width, _, height = self.size.partition("x")
+    def request(self, prompt: str, references: tuple[Artifact, ...] = ()) -> ImageRequest:
         styled = f"{prompt} Style: {self.style}." if self.style else prompt
-        return ImageRequest(prompt=styled, size=(int(width), int(height)), seed=self.seed, references=references)
+        return ImageRequest(prompt=styled, size=pixels(self.size), seed=self.seed, references=references)
 
 
 class CharacterImage(_Picture):
@@ -45,11 +29,11 @@ class CharacterImage(_Picture):
 
 
 class SceneImage(_Picture):
-    """`references` are https or data: URLs of pictures whose characters the scene shows, where the model takes them."""
+    """`references` are pictures of what the scene shows, where the model takes them."""
 
     scene_description: Text
     scene_number: Annotated[int, Field(ge=0, le=1_000_000)]
-    references: Annotated[tuple[Annotated[str, Field(max_length=300_000)], ...], Field(max_length=8)] = ()
+    references: Annotated[tuple[Source, ...], Field(max_length=8)] = ()
 
 
 class ImageResult(BaseModel):
@@ -60,12 +44,6 @@ class ImageResult(BaseModel):
     mime: Literal["image/png", "image/jpeg", "image/webp", "image/gif"]
     width: int
     height: int
-
-
-def _check_text(value: str) -> None:
-    """Postgres keeps neither NUL nor lone surrogates."""
-    if "\x00" in value or any("\ud800" <= char <= "\udfff" for char in value):
-        raise ValueError("holds a NUL or a lone surrogate; send plain Unicode text")
 
 
 def _result(artifact: Artifact) -> ImageResult:
@@ -84,12 +62,13 @@ def _result(artifact: Artifact) -> ImageResult:
 async def generate_character_image(ctx: TaskContext, params: CharacterImage) -> ImageResult:
     """A portrait of one character."""
     prompt = f"Portrait of {params.character_name}: {params.character_description}"
-    artifacts = await ctx.generate(params.request(prompt))
-    return _result(artifacts[0])
+    made = await ctx.generate(params.request(prompt))
+    return _result(made.artifacts[0])
 
 
 @task(module="image", timeout=timedelta(minutes=30), soft_timeout=timedelta(minutes=25), retries=3, backoff=Backoff())
 async def generate_scene_image(ctx: TaskContext, params: SceneImage) -> ImageResult:
     """One scene of a story."""
-    artifacts = await ctx.generate(params.request(params.scene_description, params.references))
-    return _result(artifacts[0])
+    references = [await ctx.input(source, kind="image") for source in params.references]
+    made = await ctx.generate(params.request(params.scene_description, tuple(references)))
+    return _result(made.artifacts[0])

@@ -1,18 +1,24 @@
-"""What a task sees of the worker: its job, its steps, its purchases and its progress. Implements TaskContext."""
+"""What a task sees of the worker: job, inputs, steps, purchases, progress. Implements TaskContext."""
 
+import hashlib
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
+from uuid import UUID
 
+from jobrunner.errors import PermanentError, UrlNotAllowed
 from jobrunner.job import Job
 from jobrunner.store.rows import ProgressNote, Step
-from jobrunner.work import Artifact, ImageRequest, Kind
-from jobrunner.worker.purchase import Purchase, keep
+from jobrunner.work import Artifact, Generated, Kind, Request
+from jobrunner.worker.keeping import keep
+from jobrunner.worker.purchase import Purchase
 from jobrunner.worker.steps import Steps
 from jobrunner.worker.tools import Tools
 
 T = TypeVar("T")
 _NOTE_CHARS = 500
+_INPUT_BYTES = 512 * 1024 * 1024
+_INPUT_S = 300.0
 
 
 class Context:
@@ -26,7 +32,7 @@ class Context:
     def job(self) -> Job:
         return self._job
 
-    async def generate(self, request: ImageRequest, *, step: str = "generate") -> list[Artifact]:
+    async def generate(self, request: Request, *, step: str = "generate") -> Generated:
         return await self._purchase.make(request, step)
 
     async def step(self, name: str, make: Callable[[], Awaitable[T]]) -> T:
@@ -39,14 +45,18 @@ class Context:
         return result
 
     async def save(self, path: Path, *, kind: Kind, step: str = "save") -> Artifact:
-        known = await self._steps.find(step)
-        if known is not None and known.state == "done":
-            return Artifact.from_json(known.result)
-        await self._steps.guard()
-        artifact = await keep(path, self._job.id, kind, self._tools)
-        done = Step(self._job.id, step, self._job.fence, "done", result=artifact.to_json())
-        await self._steps.commit(done, [artifact])
-        return artifact
+        return await self._saved(step, kind, lambda: _already(path))
+
+    async def input(self, source: str, *, kind: Kind) -> Artifact:
+        try:
+            artifact_id = UUID(source)
+        except ValueError:
+            step = f"input.{hashlib.sha256(source.encode()).hexdigest()[:16]}"
+            return await self._saved(step, kind, lambda: self._download(source))
+        return await self._known(artifact_id, kind)
+
+    def path(self, artifact: Artifact) -> Path:
+        return self._tools.artifacts.path(artifact.key)
 
     def progress(self, fraction: float, note: str = "") -> None:
         """Only the last word before each flush is written."""
@@ -60,3 +70,37 @@ class Context:
         """After this no step, write or artifact of this attempt goes through."""
         self._steps.closed = True
         self._tools.progress.pop(self._job.id, None)
+
+    async def _saved(self, step: str, kind: Kind, bring: Callable[[], Awaitable[Path]]) -> Artifact:
+        known = await self._steps.find(step)
+        if known is not None and known.state == "done":
+            return Artifact.from_json(known.result)
+        await self._steps.guard()
+        artifact = await keep(await bring(), self._job, kind, self._tools)
+        done = Step(self._job.id, step, self._job.fence, "done", result=artifact.to_json())
+        await self._steps.commit(done, [artifact])
+        return artifact
+
+    async def _download(self, url: str) -> Path:
+        spool = self._tools.spool_of(self._job.id)
+        try:
+            return (await self._tools.net.download(url, spool, max_bytes=_INPUT_BYTES, total_s=_INPUT_S)).path
+        except UrlNotAllowed as error:
+            raise PermanentError(str(error), code=error.code) from error
+
+    async def _known(self, artifact_id: UUID, kind: Kind) -> Artifact:
+        """An artifact that the job's user may use: its own, or one of nobody in particular."""
+        artifact = await self._steps.sit_out("input", lambda: self._tools.store.artifact(artifact_id))
+        if artifact is None or artifact.user_id not in {None, self._job.user_id}:
+            raise PermanentError(
+                f"There is no artifact {artifact_id}; upload the file, or name an https URL.", code="artifact_not_found"
+            )
+        if artifact.kind != kind:
+            raise PermanentError(
+                f"Artifact {artifact_id} is {artifact.mime}, where {kind} was expected.", code="invalid_input"
+            )
+        return artifact
+
+
+async def _already(path: Path) -> Path:
+    return path

@@ -69,6 +69,7 @@ class WorkerLoop:
             drivers=runtime.drivers,
             routes=settings.routes,
             spool=settings.directory / "spool",
+            net=runtime.net,
             steps=Batcher(self._save_steps),
         )
         self._ends: Batcher[Finish, Job | None] = Batcher(self._write_ends)

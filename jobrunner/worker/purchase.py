@@ -15,10 +15,6 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
-from uuid import UUID
-
-from uuid_utils.compat import uuid7
 
 from jobrunner.errors import (
     AttemptError,
@@ -31,10 +27,10 @@ from jobrunner.errors import (
 from jobrunner.events import emit
 from jobrunner.failpoints import hit
 from jobrunner.job import RETRY_AFTER_CAP_S, Job
-from jobrunner.media import image_info
-from jobrunner.providers.driver import Driver, Failed, Finished, Running
+from jobrunner.providers.driver import Desk, Driver, Failed, Finished, Running
 from jobrunner.store.rows import Step
-from jobrunner.work import Artifact, Handle, ImageRequest, Intent, Kind
+from jobrunner.work import Generated, Handle, Intent, Request
+from jobrunner.worker.keeping import keep
 from jobrunner.worker.steps import Steps
 from jobrunner.worker.tools import Tools
 
@@ -67,12 +63,12 @@ class Purchase:
         self._resubmit = resubmit
         self._progress = progress
 
-    async def make(self, request: ImageRequest, name: str) -> list[Artifact]:
+    async def make(self, request: Request, name: str) -> Generated:
         """Raises PermanentError, TransientError, RateLimited or SubmitUnknown."""
         step = await self._steps.find(name)
         bought: Bought | None = None
         if step is not None and step.state == "done":
-            return [Artifact.from_json(each) for each in step.result]
+            return Generated.from_json(step.result)
         if step is not None and step.state == "intent":
             bought = await self._recover(step)
         if step is not None and step.handle is not None and step.state == "running":
@@ -85,10 +81,10 @@ class Purchase:
 
     # ---- submitting ----------------------------------------------------------------------------
 
-    async def _buy(self, request: ImageRequest, name: str, sequence: int) -> Bought:
+    async def _buy(self, request: Request, name: str, sequence: int) -> Bought:
         """Try the route's entries in turn; the next one only where the last refused before accepting."""
         refusals: list[AttemptError] = []
-        for entry in self._tools.routes.get(request.kind, ()):
+        for entry in self._tools.routes.get(request.route, ()):
             try:
                 return await self._offer(entry, request, name, sequence + len(refusals))
             except _Refused as refused:
@@ -96,12 +92,12 @@ class Purchase:
                 emit("route.refused", logging.WARNING, job_id=str(self._job.id), entry=entry, error=str(refused))
         if not refusals:
             raise PermanentError(
-                f"There is no route for {request.kind}: set `[routes] {request.kind}`.", code="no_route"
+                f"There is no route for {request.route}: set `[routes] {request.route}`.", code="no_route"
             )
         # One that may accept later is better news than one that never will.
         raise next((error for error in refusals if error.retryable), refusals[0])
 
-    async def _offer(self, entry: str, request: ImageRequest, name: str, sequence: int) -> Bought:
+    async def _offer(self, entry: str, request: Request, name: str, sequence: int) -> Bought:
         """Buy from one entry of a route. Raises _Refused only where it certainly did not take the work."""
         provider, _, model = entry.partition(":")
         try:
@@ -130,7 +126,7 @@ class Purchase:
         await self._steps.guard()
         await hit("submit.before")
         try:
-            answer = await driver.submit(intent, self._spool())
+            answer = await driver.submit(intent, self._desk())
         except AttemptError as error:
             raise _Refused(error) from error
         await hit("submit.after")
@@ -225,15 +221,16 @@ class Purchase:
             await asyncio.sleep(wait_s * random.uniform(0.9, 1.1))  # noqa: S311  # spreads a crowd
             delay_s = min(delay_s * _POLL_GROWTH, _POLL_CAP_S)
 
-    async def _keep(self, step: Step, finished: Finished) -> list[Artifact]:
+    async def _keep(self, step: Step, finished: Finished) -> Generated:
         """Copy what was made into our store before the step says that it is done: a provider's URL dies in hours."""
         driver = self._driver(_intent(step).plan.provider)
         artifacts = []
         for output in finished.outputs:
-            path = await driver.fetch(output, self._spool())
-            artifacts.append(await keep(path, self._job.id, output.kind, self._tools))
-        await self._steps.commit(replace(step, state="done", result=[each.to_json() for each in artifacts]), artifacts)
-        return artifacts
+            path = await driver.fetch(output, self._tools.spool_of(self._job.id))
+            artifacts.append(await keep(path, self._job, output.kind, self._tools))
+        made = Generated(tuple(artifacts), finished.text, finished.meta, finished.cost)
+        await self._steps.commit(replace(step, state="done", result=made.to_json()), artifacts)
+        return made
 
     async def cancel_upstream(self) -> dict[str, str]:
         """Ask each provider to stop what this job has under way; its answer by step name."""
@@ -254,10 +251,8 @@ class Purchase:
             )
         return driver
 
-    def _spool(self) -> Path:
-        directory = self._tools.spool / str(self._job.id)
-        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        return directory
+    def _desk(self) -> Desk:
+        return Desk(self._tools.spool_of(self._job.id), lambda artifact: self._tools.artifacts.path(artifact.key))
 
 
 def _asked_s(error: TransientError) -> float:
@@ -270,23 +265,3 @@ def _intent(step: Step) -> Intent:
     if step.plan is None:
         raise AssertionError(f"step {step.name} of job {step.job_id} is no purchase")
     return Intent(f"{step.job_id}:{step.name}:{step.sequence}", step.plan)
-
-
-async def keep(path: Path, job_id: UUID, kind: Kind, tools: Tools) -> Artifact:
-    """Check a file, move it into the artifact store, and describe it. Raises PermanentError `media_invalid`."""
-    info = await asyncio.to_thread(image_info, path)
-    artifact_id = uuid7()
-    key = f"{artifact_id.hex[-2:]}/{artifact_id}.{info.mime.rpartition('/')[2]}"
-    stored = await tools.artifacts.put(path, key)
-    await asyncio.to_thread(path.unlink, missing_ok=True)
-    return Artifact(
-        id=artifact_id,
-        job_id=job_id,
-        kind=kind,
-        mime=info.mime,
-        size_bytes=stored.size_bytes,
-        sha256=stored.sha256,
-        key=key,
-        width=info.width,
-        height=info.height,
-    )

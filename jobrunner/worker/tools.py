@@ -6,6 +6,7 @@ from pathlib import Path
 from uuid import UUID
 
 from jobrunner.batch import Batcher
+from jobrunner.net import Net
 from jobrunner.providers.driver import Driver
 from jobrunner.store.artifacts import FileArtifacts
 from jobrunner.store.postgres import Store
@@ -21,5 +22,12 @@ class Tools:
     drivers: Mapping[str, Driver]
     routes: Mapping[str, tuple[str, ...]]
     spool: Path
+    net: Net
     steps: Batcher[StepWrite, bool]
     progress: dict[UUID, ProgressNote] = field(default_factory=dict)
+
+    def spool_of(self, job_id: UUID) -> Path:
+        """Where a job's files lie while it runs; emptied when its attempt ends."""
+        directory = self.spool / str(job_id)
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return directory

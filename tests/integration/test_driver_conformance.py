@@ -17,9 +17,9 @@ import pytest
 from pydantic import SecretStr
 
 from jobrunner.errors import AttemptError, PermanentError, RateLimited, SubmitUnknown, TransientError
-from jobrunner.media import image_info
+from jobrunner.media.pictures import image_info
 from jobrunner.net import Net
-from jobrunner.providers.driver import Driver, Failed, Finished, Running
+from jobrunner.providers.driver import Desk, Driver, Failed, Finished, Running
 from jobrunner.providers.openai import OpenAI
 from jobrunner.providers.replicate import Replicate
 from jobrunner.sandbox.app import running
@@ -52,6 +52,7 @@ class Bench:
         self.subject = subject
         self.base_url = base_url
         self.spool = spool
+        self.desk = Desk(spool, lambda artifact: spool / artifact.key)
         self.net = Net([base_url.removeprefix("http://")])
         self.admin = aiohttp.ClientSession(base_url)
         self.drivers: list[Driver] = []
@@ -67,7 +68,7 @@ class Bench:
         return Intent("key", self.driver.prepare(self.subject.model, ImageRequest(prompt, **request)))
 
     async def submit(self, prompt: str, **request: Any) -> Handle | Finished:
-        return await self.driver.submit(self.intent(prompt, **request), self.spool)
+        return await self.driver.submit(self.intent(prompt, **request), self.desk)
 
     async def ended(self, answer: Handle | Finished, driver: Driver | None = None) -> Finished:
         """Poll to the end; a failure is raised, so that both kinds of driver fail alike."""
@@ -184,8 +185,8 @@ async def test_an_orphan_is_found_by_its_plan(bench: Bench) -> None:
 
 async def test_a_second_submit_buys_again_unless_the_key_is_honoured(bench: Bench) -> None:
     intent = bench.intent("a cat", seed=1)
-    await bench.driver.submit(intent, bench.spool)
-    await bench.driver.submit(intent, bench.spool)
+    await bench.driver.submit(intent, bench.desk)
+    await bench.driver.submit(intent, bench.desk)
     assert len(await bench.purchases()) == (1 if bench.driver.capabilities.idempotent else 2)
 
 
@@ -213,7 +214,7 @@ async def test_a_refused_create_bought_nothing(bench: Bench, word: str) -> None:
 async def test_a_provider_that_cannot_be_reached_bought_nothing(bench: Bench, unused_tcp_port: int) -> None:
     away = bench.another(base_url=f"http://127.0.0.1:{unused_tcp_port}")
     with pytest.raises(TransientError) as error:
-        await away.submit(bench.intent("a cat"), bench.spool)
+        await away.submit(bench.intent("a cat"), bench.desk)
     assert type(error.value) is TransientError
 
 
@@ -229,7 +230,7 @@ async def test_a_create_whose_answer_is_lost_is_unknown(bench: Bench, word: str)
 async def test_a_create_that_is_never_answered_is_unknown(bench: Bench) -> None:
     await bench.fail("create", "hang")
     with pytest.raises(SubmitUnknown):
-        await bench.another(timeout_s=0.3).submit(bench.intent("a cat"), bench.spool)
+        await bench.another(timeout_s=0.3).submit(bench.intent("a cat"), bench.desk)
     assert len(await bench.purchases()) == 1
 
 
@@ -281,7 +282,7 @@ async def test_what_the_provider_will_not_make_fails_for_good(
 
 async def test_a_wrong_key_is_named_and_not_shown(bench: Bench) -> None:
     with pytest.raises(PermanentError, match=rf"\[providers\.{bench.driver.name}\]") as error:
-        await bench.another(api_key="canary").submit(bench.intent("a cat"), bench.spool)
+        await bench.another(api_key="canary").submit(bench.intent("a cat"), bench.desk)
     assert error.value.code == "provider_auth"
     assert "canary" not in str(error.value)
 
@@ -289,7 +290,7 @@ async def test_a_wrong_key_is_named_and_not_shown(bench: Bench) -> None:
 async def test_a_missing_key_names_the_setting(bench: Bench) -> None:
     name = bench.driver.name
     with pytest.raises(PermanentError, match=f"JOBRUNNER_PROVIDERS__{name.upper()}__API_KEY") as error:
-        await bench.another(api_key=None).submit(bench.intent("a cat"), bench.spool)
+        await bench.another(api_key=None).submit(bench.intent("a cat"), bench.desk)
     assert f"[providers.{name}]" in str(error.value)
 
 

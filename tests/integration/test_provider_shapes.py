@@ -14,11 +14,16 @@ from jobrunner.errors import AttemptError, PermanentError, RateLimited, SubmitUn
 from jobrunner.events import Event, subscribe
 from jobrunner.net import Net
 from jobrunner.providers import answers
-from jobrunner.providers.driver import Failed, Finished, Running
+from jobrunner.providers.driver import Desk, Failed, Finished, Running
 from jobrunner.providers.openai import OpenAI
 from jobrunner.providers.replicate import Replicate
 from jobrunner.settings import Provider
 from jobrunner.work import Handle, ImageRequest, Intent, Output
+
+
+def desk(spool: Path) -> Desk:
+    return Desk(spool, lambda artifact: spool / artifact.key)
+
 
 HANDLE = Handle("replicate", "p1", urls={"get": "https://evil.example/p1"})
 
@@ -120,7 +125,9 @@ async def test_a_single_picture_may_come_inline(fake: Fake, replicate: Replicate
 @pytest.mark.parametrize("status", [200, 201, 202])
 async def test_any_good_status_accepts_a_create(fake: Fake, replicate: Replicate, tmp_path: Path, status: int) -> None:
     fake.answers = [web.json_response({"id": "p1", "created_at": "2026-11-23T12:00:00.5Z"}, status=status)]
-    assert await replicate.submit(flux(replicate), tmp_path) == Handle("replicate", "p1", submitted_at=1795435200.5)
+    assert await replicate.submit(flux(replicate), desk(tmp_path)) == Handle(
+        "replicate", "p1", submitted_at=1795435200.5
+    )
 
 
 @pytest.mark.parametrize("answer", [{"id": "../../admin"}, {"id": None}, {}, [], {"id": "p1?x"}])
@@ -129,7 +136,7 @@ async def test_a_create_without_a_usable_id_is_unknown(
 ) -> None:
     fake.answers = [answer]
     with pytest.raises(SubmitUnknown):
-        await replicate.submit(flux(replicate), tmp_path)
+        await replicate.submit(flux(replicate), desk(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -148,7 +155,7 @@ async def test_who_refused_a_create_decides(
 ) -> None:
     fake.answers = [answer]
     with pytest.raises(kind) as error:
-        await replicate.submit(flux(replicate), tmp_path)
+        await replicate.submit(flux(replicate), desk(tmp_path))
     assert type(error.value) is kind
 
 
@@ -185,7 +192,7 @@ async def test_a_look_alike_may_answer_urls(fake: Fake, openai: OpenAI, tmp_path
     fake.answers = [
         {"data": [{"url": "https://h/1.png"}, {"b64_json": picture, "revised_prompt": "x"}, {"b64_json": None}]}
     ]
-    finished = await openai.submit(Intent("k", openai.prepare("local-model", ImageRequest("a cat"))), tmp_path)
+    finished = await openai.submit(Intent("k", openai.prepare("local-model", ImageRequest("a cat"))), desk(tmp_path))
     assert finished.outputs[0] == Output("image", url="https://h/1.png")
     assert [output.mime for output in finished.outputs] == [None, "image/png"]
     assert fake.seen == [("POST", "/v1/images/generations")]
@@ -210,6 +217,6 @@ async def test_a_good_status_may_hide_a_failure(
 ) -> None:
     fake.answers = [answer]
     with pytest.raises(meaning[0]) as error:
-        await openai.submit(Intent("k", openai.prepare("gpt-image-2", ImageRequest("a cat"))), tmp_path)
+        await openai.submit(Intent("k", openai.prepare("gpt-image-2", ImageRequest("a cat"))), desk(tmp_path))
     assert (type(error.value), error.value.code) == meaning
     assert names_in(tmp_path) == []

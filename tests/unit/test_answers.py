@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -14,7 +15,7 @@ from jobrunner.providers.answers import judged, pictures, refusal
 from jobrunner.providers.openai import OpenAI
 from jobrunner.providers.replicate import Replicate
 from jobrunner.settings import Provider
-from jobrunner.work import ImageRequest
+from jobrunner.work import Artifact, ImageRequest
 
 OPENAI = OpenAI(Net(), Provider())
 REPLICATE = Replicate(Net(), Provider())
@@ -181,13 +182,16 @@ def test_replicate_names_a_version(model: str) -> None:
     assert (plan.endpoint, plan.body["version"]) == ("v1/predictions", "ab" * 32)
 
 
+PICTURE = Artifact(UUID(int=1), None, "image", "image/png", 9, "00", "01/a.png", 8, 8)
+
+
 @pytest.mark.parametrize(
     ("driver", "model", "request_", "field"),
     [
-        (OPENAI, "gpt-image-2", ImageRequest("a", references=("https://h/a.png",)), "references"),
+        (OPENAI, "gpt-image-2", ImageRequest("a", references=(PICTURE,)), "references"),
         (OPENAI, "gpt-image-2", ImageRequest("a" * 32_001), "prompt"),
         (OPENAI, "gpt-image-2", ImageRequest("a", n=11), "n"),
-        (REPLICATE, "a/b", ImageRequest("a", references=("https://h/a.png",)), "references"),
+        (REPLICATE, "a/b", ImageRequest("a", references=(PICTURE,)), "references"),
         (REPLICATE, "../../admin", ImageRequest("a"), "model"),
         (REPLICATE, "flux", ImageRequest("a"), "model"),
     ],

@@ -24,7 +24,7 @@ from jobrunner.declare import (
 from jobrunner.errors import DeclarationError, InvalidParams, NoRunner
 from jobrunner.job import Job
 from jobrunner.tasks.image import ImageResult, SceneImage, generate_scene_image
-from jobrunner.work import Artifact, ImageRequest, Kind
+from jobrunner.work import Artifact, Generated, ImageRequest, Kind, Request
 
 T = TypeVar("T")
 
@@ -198,21 +198,27 @@ class FakeContext:
     """All that a task's unit test needs: no server, no provider."""
 
     def __init__(self) -> None:
-        self.ordered: list[ImageRequest] = []
+        self.ordered: list[Request] = []
 
     @property
     def job(self) -> Job:
         raise NotImplementedError
 
-    async def generate(self, request: ImageRequest, *, step: str = "generate") -> list[Artifact]:
+    async def generate(self, request: Request, *, step: str = "generate") -> Generated:
         self.ordered.append(request)
         one = UUID(int=1)
-        return [Artifact(one, one, "image", "image/png", 9, "00", "01/a.png", *request.size or (0, 0))]
+        return Generated((Artifact(one, one, "image", "image/png", 9, "00", "01/a.png", 640, 360),), None, {}, None)
 
     async def step(self, name: str, make: Callable[[], Awaitable[T]]) -> T:
         return await make()
 
     async def save(self, path: Path, *, kind: Kind, step: str = "save") -> Artifact:
+        raise NotImplementedError
+
+    async def input(self, source: str, *, kind: Kind) -> Artifact:
+        raise NotImplementedError
+
+    def path(self, artifact: Artifact) -> Path:
         raise NotImplementedError
 
     def progress(self, fraction: float, note: str = "") -> None: ...

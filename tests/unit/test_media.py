@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from jobrunner.errors import PermanentError
-from jobrunner.media import ImageInfo, image_info, sniff
+from jobrunner.media import sniff
+from jobrunner.media.pictures import ImageInfo, image_info
 
 
 def chunk(kind: bytes, data: bytes) -> bytes:

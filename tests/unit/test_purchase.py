@@ -22,10 +22,10 @@ from jobrunner.errors import (
     Unavailable,
 )
 from jobrunner.job import Job, Status
-from jobrunner.providers.driver import CancelAnswer, Capabilities, Failed, Finished, Poll, Running
+from jobrunner.providers.driver import CancelAnswer, Capabilities, Desk, Failed, Finished, Poll, Running
 from jobrunner.store.artifacts import FileArtifacts
 from jobrunner.store.rows import Step, StepWrite
-from jobrunner.work import Artifact, Handle, ImageRequest, Intent, Output, Plan
+from jobrunner.work import Artifact, Handle, ImageRequest, Intent, Output, Plan, Request
 from jobrunner.worker import purchase
 from jobrunner.worker import steps as steps_module
 from jobrunner.worker.purchase import Purchase
@@ -81,12 +81,12 @@ class FakeDriver:
     since: list[float] = field(default_factory=list)
     takes_s: float = 0.0
 
-    def prepare(self, model: str, request: ImageRequest) -> Plan:
+    def prepare(self, model: str, request: Request) -> Plan:
         if self.cannot is not None:
             raise self.cannot
         return plan(self.name)
 
-    async def submit(self, intent: Intent, spool: Path) -> Handle | Finished:
+    async def submit(self, intent: Intent, desk: Desk) -> Handle | Finished:
         self.log.append(f"{self.name} submit")
         self.keys.append(intent.key)
         await asyncio.sleep(self.takes_s)
@@ -178,6 +178,7 @@ class World:
             *(me, me, FileArtifacts(self._tmp_path / "kept"), drivers),
             routes={"image": self.routes},
             spool=self._tmp_path / "spool",
+            net=me,
             steps=me,
         )
         fence = 2 if self.rows else 1
@@ -190,8 +191,8 @@ class World:
         )
         return Purchase(job, Steps(job, tools), tools, resubmit=resubmit, progress=self.progress.append)
 
-    async def make(self, *, resubmit: bool = False) -> list[Artifact]:
-        return await self.purchase(resubmit=resubmit).make(REQUEST, "generate")
+    async def make(self, *, resubmit: bool = False) -> tuple[Artifact, ...]:
+        return (await self.purchase(resubmit=resubmit).make(REQUEST, "generate")).artifacts
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What a file really is: told by its first bytes, never by its name or a server's word. No decoder, no Pillow.
+"""Pictures, by their headers and ends. No decoder, no Pillow.
 
 `image_info` reads headers and the end of the file, so it catches what a cut download leaves behind without
 decoding a pixel. Synchronous: call it in a thread. Formats: PNG (W3C PNG 3), JPEG (ITU T.81), WebP (RFC 9649),
@@ -23,7 +23,7 @@ _MAX_PARTS = 100_000
 """Chunks or segments looked at: a file made of a million empty ones keeps no thread busy."""
 
 _PNG = b"\x89PNG\r\n\x1a\n"
-_MAGIC = (
+PICTURES = (
     (re.compile(re.escape(_PNG)), "image/png"),
     (re.compile(rb"\xff\xd8\xff"), "image/jpeg"),
     (re.compile(rb"RIFF....WEBP", re.DOTALL), "image/webp"),
@@ -42,18 +42,14 @@ class ImageInfo:
     height: int
 
 
-def sniff(head: bytes) -> str | None:
-    """The media type that a file's first bytes (12 are enough) say it is; None if it is none that we keep."""
-    return next((mime for magic, mime in _MAGIC if magic.match(head)), None)
-
-
 def image_info(path: Path) -> ImageInfo:
     """Type and size of the whole, untruncated image at `path`.
 
     Raises PermanentError `media_invalid` for anything else.
     """
     with path.open("rb") as file:
-        mime = sniff(file.read(16))
+        head = file.read(16)
+        mime = next((mime for magic, mime in PICTURES if magic.match(head)), None)
         if mime is None:
             _invalid("not a PNG, JPEG, WebP or GIF picture")
         file.seek(0)
