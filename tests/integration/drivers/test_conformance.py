@@ -3,119 +3,26 @@
 A new driver is one more line in SUBJECTS.
 """
 
-import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
 from email.utils import formatdate
-from pathlib import Path
-from typing import Any
 
-import aiohttp
 import orjson
 import pytest
-from pydantic import SecretStr
 
 from jobrunner.errors import AttemptError, PermanentError, RateLimited, SubmitUnknown, TransientError
-from jobrunner.media.pictures import image_info
-from jobrunner.net import Net
-from jobrunner.providers.driver import Desk, Driver, Failed, Finished, Running
-from jobrunner.providers.openai import OpenAI
-from jobrunner.providers.replicate import Replicate
-from jobrunner.sandbox.app import running
-from jobrunner.settings import Provider
-from jobrunner.work import Handle, ImageRequest, Intent, Output
-
-SPEED = 40.0
+from jobrunner.media import media_info
+from jobrunner.providers.driver import Failed, Finished, Running
+from jobrunner.work import Handle, Output
+from tests.integration.drivers.conftest import Bench
 
 
-@dataclass(frozen=True)
-class Subject:
-    """A driver's class, a model it draws with, and where the sandbox speaks its protocol."""
-
-    make: Callable[[Net, Provider], Driver]
-    model: str
-    path: str
-    wait_in_words_s: float | None
-
-
-SUBJECTS = {
-    "openai": Subject(OpenAI, "gpt-image-2", "/openai/v1", None),
-    "replicate": Subject(Replicate, "black-forest-labs/flux-schnell", "/replicate", 1.0),
-}
-
-
-class Bench:
-    """One driver at work on one sandbox."""
-
-    def __init__(self, subject: Subject, base_url: str, spool: Path) -> None:
-        self.subject = subject
-        self.base_url = base_url
-        self.spool = spool
-        self.desk = Desk(spool, lambda artifact: spool / artifact.key)
-        self.net = Net([base_url.removeprefix("http://")])
-        self.admin = aiohttp.ClientSession(base_url)
-        self.drivers: list[Driver] = []
-        self.driver = self.another()
-
-    def another(self, **settings: Any) -> Driver:
-        """A fresh driver, as another process would have it."""
-        at = {"base_url": self.base_url + self.subject.path, "api_key": SecretStr("test-key")}
-        self.drivers.append(self.subject.make(self.net, Provider.model_validate(at | settings)))
-        return self.drivers[-1]
-
-    def intent(self, prompt: str, **request: Any) -> Intent:
-        return Intent("key", self.driver.prepare(self.subject.model, ImageRequest(prompt, **request)))
-
-    async def submit(self, prompt: str, **request: Any) -> Handle | Finished:
-        return await self.driver.submit(self.intent(prompt, **request), self.desk)
-
-    async def ended(self, answer: Handle | Finished, driver: Driver | None = None) -> Finished:
-        """Poll to the end; a failure is raised, so that both kinds of driver fail alike."""
-        while isinstance(answer, Handle):
-            match await (driver or self.driver).poll(answer):
-                case Finished() as answer:
-                    break
-                case Failed(error):
-                    raise error
-                case Running():
-                    await asyncio.sleep(0.005)
-        return answer
-
-    async def run(self, prompt: str, **request: Any) -> Finished:
-        return await self.ended(await self.submit(prompt, **request))
-
-    async def fail(self, on: str, word: str, **rule: Any) -> None:
-        body = {"provider": self.driver.name, "on": on, "fail": word, "count": 1} | rule
-        async with self.admin.post("/admin/faults", json=body) as answer:
-            assert answer.status == 201
-
-    async def purchases(self) -> list[dict[str, Any]]:
-        async with self.admin.get("/admin/purchases") as answer:
-            return list(await answer.json())
-
-    async def aclose(self) -> None:
-        for driver in self.drivers:
-            await driver.aclose()
-        await self.net.aclose()
-        await self.admin.close()
-
-
-@pytest.fixture(params=SUBJECTS)
-async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Bench]:
-    async with running(tmp_path / "sandbox", speed=SPEED) as sandbox:
-        (tmp_path / "spool").mkdir()
-        made = Bench(SUBJECTS[request.param], sandbox.base_url, tmp_path / "spool")
-        yield made
-        await made.aclose()
-
-
-async def test_pictures_are_made_and_kept(bench: Bench) -> None:
-    finished = await bench.run("a cat", n=2, size=(1024, 1024))
-    files = [await bench.driver.fetch(output, bench.spool) for output in finished.outputs]
-    assert [(image_info(file).mime, image_info(file).width) for file in files] == [("image/png", 1024)] * 2
+async def test_what_is_ordered_is_made(bench: Bench) -> None:
+    finished = await bench.run("a cat")
+    files = await bench.files(finished)
+    assert {media_info(file).kind for file in files} == ({bench.subject.kind} if bench.subject.kind else set())
+    assert bench.made(finished)
+    assert (finished.cost is not None) == bench.subject.priced
     assert sorted(bench.spool.iterdir()) == sorted(files)
-    assert finished.cost is not None
     assert orjson.loads(orjson.dumps(finished.meta)) == finished.meta
     assert len(await bench.purchases()) == 1
 
@@ -137,7 +44,7 @@ async def test_a_fresh_driver_goes_on_from_a_handle(bench: Bench) -> None:
         handle = await bench.submit("a cat")
         assert isinstance(handle, Handle)
         finished = await bench.ended(Handle.from_json(orjson.loads(orjson.dumps(handle.to_json()))), fresh)
-        assert len(finished.outputs) == 1
+        assert bench.made(finished)
         assert len(await bench.purchases()) == 1
     else:
         with pytest.raises(PermanentError) as error:
@@ -176,7 +83,7 @@ async def test_an_orphan_is_found_by_its_plan(bench: Bench) -> None:
     if bench.driver.capabilities.lists:
         orphan = (await bench.purchases())[0]
         assert [handle.id for handle in found] == [orphan["id"]]
-        assert len((await bench.ended(found[0])).outputs) == 1
+        assert bench.made(await bench.ended(found[0]))
         assert await bench.driver.find(bench.intent("an orphan", seed=1), time.time() + 60) == []
     else:
         assert found == []
@@ -253,7 +160,7 @@ async def test_a_poll_that_goes_wrong_is_asked_again(bench: Bench, word: str, ki
         with pytest.raises(kind) as error:
             await driver.poll(answer)
         assert type(error.value) is kind
-    assert len((await bench.ended(answer, driver)).outputs) == 1
+    assert bench.made(await bench.ended(answer, driver))
 
 
 async def test_polling_with_a_wrong_key_is_no_failure_of_the_work(bench: Bench) -> None:
@@ -262,7 +169,7 @@ async def test_polling_with_a_wrong_key_is_no_failure_of_the_work(bench: Bench) 
         with pytest.raises(PermanentError) as error:
             await bench.another(api_key="wrong").poll(answer)
         assert error.value.code == "provider_auth"
-    assert len((await bench.ended(answer)).outputs) == 1
+    assert bench.made(await bench.ended(answer))
 
 
 @pytest.mark.parametrize(
@@ -305,7 +212,7 @@ async def test_a_result_that_expired_is_told_apart(bench: Bench) -> None:
             await bench.ended(answer)
         assert removed.value.code == "artifact_expired"
     else:
-        assert finished.outputs[0].path == await bench.driver.fetch(finished.outputs[0], bench.spool)
+        assert [output.path for output in finished.outputs] == await bench.files(finished)
 
 
 async def test_work_that_the_provider_has_forgotten_is_expired(bench: Bench) -> None:
@@ -323,8 +230,8 @@ async def test_a_file_that_is_cut_or_no_picture_is_never_taken(
     bench: Bench, word: str, kind: type[AttemptError]
 ) -> None:
     async def take() -> None:
-        for output in (await bench.run(f"a cat [{word}]")).outputs:
-            image_info(await bench.driver.fetch(output, bench.spool))
+        for file in await bench.files(await bench.run(f"a cat [{word}]")):
+            media_info(file)
 
     with pytest.raises(kind if bench.driver.capabilities.handle else SubmitUnknown):
         await take()
