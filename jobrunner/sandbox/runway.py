@@ -1,0 +1,260 @@
+"""Runway's HTTP API: image_to_video, text_to_video, tasks, and files behind URLs that expire and are renewed by asking.
+
+Not spoken: uploads, pictures by URL (the sandbox goes nowhere), last frames, models but the four below.
+"""
+
+import base64
+import binascii
+import re
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+from aiohttp import web
+
+from jobrunner.sandbox import ledger, takes
+from jobrunner.sandbox.clips import Shot, frame_demuxer
+from jobrunner.sandbox.faults import DELIVERY, WORD, word_in
+from jobrunner.sandbox.state import State
+from jobrunner.sandbox.takes import Take
+
+API_KEY: Final = "test-key"
+VERSION: Final = "2024-11-06"
+URL_LIFE_S: Final = 86_400
+MAX_PROMPT: Final = 1000
+IMAGE_CHARS: Final = 5_000_000
+CREDIT_USD: Final = 0.01
+_GEN4: Final = ("1280:720", "720:1280", "1104:832", "960:960", "832:1104", "1584:672")
+_VEO: Final = ("1280:720", "720:1280", "1080:1920", "1920:1080")
+_FAILURES: Final = {
+    "moderation": ("The prompt did not pass the content moderation.", "SAFETY.INPUT.TEXT"),
+    "fail": ("The prompt asked for it with [fail].", "ASSET.INVALID"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """Ratios from a first frame and from words alone; lengths in seconds; the price of a second in credits."""
+
+    from_image: tuple[str, ...]
+    from_text: tuple[str, ...]
+    durations: tuple[int, ...]
+    credits_a_second: int
+    sound: bool = False
+
+
+MODELS: Final = {
+    "gen4.5": Model(_GEN4, _GEN4[:2], tuple(range(2, 11)), 12),
+    "gen4_turbo": Model(_GEN4, (), tuple(range(2, 11)), 5),
+    "veo3.1": Model(_VEO, _VEO, (4, 6, 8), 40, sound=True),
+    "veo3.1_fast": Model(_VEO, _VEO, (4, 6, 8), 15, sound=True),
+}
+
+
+class ApiError(Exception):
+    def __init__(self, status: int, error: str, **more: Any) -> None:
+        super().__init__(error)
+        self.status, self.body = status, {"error": error, **more}
+
+    def response(self) -> web.Response:
+        return web.Response(status=self.status, body=orjson.dumps(self.body), content_type="application/json")
+
+
+class Runway:
+    name = "runway"
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    @property
+    def speed(self) -> float:
+        return self._state.speed
+
+    def app(self) -> web.Application:
+        app = web.Application(middlewares=[_answer_errors], client_max_size=8 * 2**20)
+        guard = self._state.faults.guard
+        app.add_routes(
+            [
+                web.post("/v1/image_to_video", guard(self, "create", self.create)),
+                web.post("/v1/text_to_video", guard(self, "create", self.create)),
+                web.get("/v1/tasks/{id}", guard(self, "poll", self.get)),
+                web.delete("/v1/tasks/{id}", guard(self, "cancel", self.delete)),
+                web.get("/files/{id}.mp4", guard(self, "file", self.file)),
+            ]
+        )
+        return app
+
+    def refuse(self, word: str, retry_after: str | None) -> web.Response:
+        match word:
+            case "429":
+                response = ApiError(429, "You have made too many requests. Please try again later.").response()
+                if retry_after is not None:
+                    response.headers["Retry-After"] = retry_after
+                return response
+            case "quota":
+                return ApiError(400, "You do not have enough credits to run this task.").response()
+            case "503":
+                return ApiError(503, "The service is temporarily overloaded.").response()
+        return ApiError(500, "An unexpected error occurred.").response()
+
+    async def create(self, request: web.Request) -> web.Response:
+        body = _checked(await _json(request), with_image=request.path.endswith("/image_to_video"))
+        text = str(body.get("promptText", ""))
+        digest, word = ledger.body_sha256(body), request[WORD] or word_in(text)
+        if self._state.faults.refuses(word, digest):
+            return self.refuse(word, "1")
+        made = takes.plan(self.name, body, text=text, fate=word, now=time.time(), speed=self.speed)
+        with self._state.transaction() as db:
+            takes.insert(db, made)
+            price = round(_credits(made) * CREDIT_USD, 6)
+            ledger.record(db, ledger.Purchase(self.name, made.id, digest, text, made.created_at, price))
+        if word == "reset":
+            request[DELIVERY] = word
+        return _answer({"id": made.id, "estimatedCost": {"credits": _credits(made)}})
+
+    async def get(self, request: web.Request) -> web.Response:
+        return _answer(_shown(self._found(request), str(request.url.origin()), time.time()))
+
+    async def delete(self, request: web.Request) -> web.Response:
+        """Running work is stopped; what is over is deleted, files and all."""
+        found, now = self._found(request), time.time()
+        if found.phase(now) in ("waiting", "running"):
+            takes.stop(self._state.db, found.id, now)
+        else:
+            takes.delete(self._state.db, found.id, now)
+        return web.Response(status=204)
+
+    async def file(self, request: web.Request) -> web.Response:
+        found, now = self._found(request), time.time()
+        if "expire" in (found.fate, request[WORD]):
+            takes.delete(self._state.db, found.id, now)
+            raise _not_found()
+        fresh = now < int(request.query.get("expires", "0"))
+        if found.phase(now) != "made" or not fresh:
+            raise _not_found()
+        request[DELIVERY] = found.fate
+        body = found.body
+        width, _, height = body["ratio"].partition(":")
+        sound = MODELS[body["model"]].sound and body.get("audio", True)
+        shot = Shot(found.text, found.seed, (int(width), int(height)), _seconds(body), sound)
+        frame = _picture(body["promptImage"]) if "promptImage" in body else None
+        return web.Response(body=await self._state.clips.clip(shot, frame), content_type="video/mp4")
+
+    def _found(self, request: web.Request) -> Take:
+        found = takes.get(self._state.db, self.name, request.match_info["id"])
+        if found is None:
+            raise _not_found()
+        return found
+
+
+def _not_found() -> ApiError:
+    return ApiError(404, "Not found.")
+
+
+def _answer(body: Mapping[str, Any]) -> web.Response:
+    return web.Response(body=orjson.dumps(body), content_type="application/json")
+
+
+def _shown(take: Take, origin: str, now: float) -> dict[str, Any]:
+    """The task as the API shows it at `now` (unix seconds). It waits THROTTLED first, then PENDING."""
+    task: dict[str, Any] = {"id": take.id, "createdAt": take.created}
+    estimate, charged = {"estimatedCost": {"credits": _credits(take)}}, {"cost": {"credits": _credits(take)}}
+    match take.phase(now):
+        case "waiting":
+            return task | estimate | {"status": "THROTTLED" if take.waited(now) < 0.5 else "PENDING"}  # noqa: PLR2004
+        case "running":
+            return task | estimate | {"status": "RUNNING", "progress": take.progress(now)}
+        case "made":
+            url = f"{origin}/runway/files/{take.id}.mp4?expires={int(now) + URL_LIFE_S}"
+            return task | charged | {"status": "SUCCEEDED", "output": [url]}
+        case "stopped":
+            before = take.stopped_at is not None and take.stopped_at < take.created_at + take.wait_s
+            return task | ({"cost": {"credits": 0}} if before else charged) | {"status": "CANCELLED"}
+        case "failed":
+            failure, code = _FAILURES[take.fate]
+            return task | {"cost": {"credits": 0}, "status": "FAILED", "failure": failure, "failureCode": code}
+
+
+def _seconds(body: Mapping[str, Any]) -> int:
+    return int(body.get("duration", MODELS[body["model"]].durations[-1]))
+
+
+def _credits(take: Take) -> int:
+    return MODELS[take.body["model"]].credits_a_second * _seconds(take.body)
+
+
+@web.middleware
+async def _answer_errors(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    try:
+        _authenticate(request)
+        return await handler(request)
+    except ApiError as error:
+        return error.response()
+    except web.HTTPException as error:
+        return ApiError(error.status, error.text or error.reason).response()
+
+
+def _authenticate(request: web.Request) -> None:
+    """Files are open to whoever knows their URL, as the real ones are."""
+    if request.path.startswith("/runway/files/"):
+        return
+    if request.headers.get("Authorization") != f"Bearer {API_KEY}":
+        raise ApiError(401, "The API key is missing or invalid.")
+    if request.headers.get("X-Runway-Version") != VERSION:
+        raise ApiError(400, f"The header X-Runway-Version must be {VERSION}.")
+
+
+async def _json(request: web.Request) -> dict[str, Any]:
+    try:
+        body = orjson.loads(await request.read())
+    except orjson.JSONDecodeError as error:
+        raise ApiError(400, f"The request body is not JSON: {error}") from None
+    if not isinstance(body, dict):
+        raise _invalid("", "Expected an object")
+    return body
+
+
+def _checked(body: dict[str, Any], *, with_image: bool) -> dict[str, Any]:
+    model = MODELS.get(str(body.get("model")))
+    if model is None:
+        raise _invalid("model", f"Expected one of {', '.join(MODELS)}")
+    ratios = model.from_image if with_image else model.from_text
+    if body.get("ratio") not in ratios:
+        raise _invalid("ratio", f"Expected one of {', '.join(ratios) or 'no ratio: this model needs promptImage'}")
+    if ("duration" in body or body["model"] == "gen4.5") and body.get("duration") not in model.durations:
+        raise _invalid("duration", f"Expected one of {', '.join(map(str, model.durations))}")
+    text = body.get("promptText", "" if with_image and body["model"] != "gen4.5" else None)
+    if (
+        not isinstance(text, str)
+        or (not text and "promptText" in body)
+        or len(text.encode("utf-16-le")) > 2 * MAX_PROMPT
+    ):
+        raise _invalid("promptText", f"Expected 1 to {MAX_PROMPT} UTF-16 code units")
+    seed = body.get("seed", 0)
+    if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**32:
+        raise _invalid("seed", "Expected an integer from 0 to 4294967295")
+    if with_image:
+        _picture(body.get("promptImage"))
+    return body
+
+
+def _picture(given: Any) -> bytes:
+    """The first frame: a data: URI, or a list of one `{uri, position: first}`."""
+    uri = given[0].get("uri") if isinstance(given, list) and len(given) == 1 and isinstance(given[0], dict) else given
+    parts = re.fullmatch(r"data:image/[a-z]+;base64,(.*)", uri, re.DOTALL) if isinstance(uri, str) else None
+    if parts is None or len(parts[0]) > IMAGE_CHARS:
+        raise _invalid("promptImage", "Expected one data: URI of at most 5 MB; the sandbox downloads nothing")
+    try:
+        picture = base64.b64decode(parts[1], validate=True)
+        frame_demuxer(picture)
+    except (binascii.Error, ValueError) as error:
+        raise _invalid("promptImage", f"Not a picture: {error}") from None
+    return picture
+
+
+def _invalid(path: str, message: str) -> ApiError:
+    return ApiError(400, "Validation of body failed", issues=[{"code": "custom", "path": [path], "message": message}])
