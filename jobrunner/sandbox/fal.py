@@ -1,0 +1,291 @@
+"""fal's queue: submit, status, result, cancel; the CDN's small uploads; files that live as long as was asked for.
+
+What is wrong with an input is told by the result alone, as fal does it: the queue takes any JSON object. Not spoken:
+webhooks (accepted, never called), logs, the status stream, uploads in parts, priorities.
+"""
+
+import base64
+import hashlib
+import math
+import re
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import orjson
+from aiohttp import web
+
+from jobrunner.sandbox import fal_models, ledger, takes, uploads
+from jobrunner.sandbox.faults import DELIVERY, WORD, word_in
+from jobrunner.sandbox.state import State
+from jobrunner.sandbox.takes import Take
+
+API_KEY: Final = "test-key"
+KEPT_S: Final = 3600.0
+KEPT_LARGE_S: Final = 360.0
+"""fal keeps a result for an hour, and one of 10 KB or more, as `sync_mode` makes it, for six minutes."""
+TOKEN_S: Final = 3600.0
+NAMESPACES: Final = frozenset({"workflows", "comfy"})
+OPEN: Final = ("/fal/cdn/", "/fal/files/")
+NO_OWNERS: Final = frozenset({"rest", "cdn", "files"})
+
+
+class Problem(Exception):
+    """An answer that is an error: `detail` is a text, or the list of a model's errors."""
+
+    def __init__(self, status: int, detail: Any, *, type: str | None = None, retryable: bool | None = None) -> None:
+        super().__init__(str(detail))
+        self.status, self.type, self.retryable = status, type, retryable
+        self.body = {"detail": detail} | ({} if type is None else {"error_type": type})
+
+    def response(self) -> web.Response:
+        headers = {} if self.type is None else {"X-Fal-Error-Type": self.type}
+        if self.retryable is not None:
+            headers["X-Fal-Retryable"] = str(self.retryable).lower()
+        return _json(self.body, status=self.status, headers=headers)
+
+
+class Fal:
+    name = "fal"
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    @property
+    def speed(self) -> float:
+        return self._state.speed
+
+    def app(self) -> web.Application:
+        app = web.Application(middlewares=[_answer_problems], client_max_size=128 * 2**20)
+        guard = self._state.faults.guard
+        app.add_routes(
+            [
+                web.post("/rest/storage/auth/token", self.permit),
+                web.post("/cdn/files/upload", self.upload),
+                web.get("/cdn/files/{id}/{name}", self.uploaded),
+                web.get("/files/{id}/{name}", guard(self, "file", self.file)),
+                web.get("/{app:.+}/requests/{id}/status", guard(self, "poll", self.status)),
+                web.get("/{app:.+}/requests/{id}", guard(self, "poll", self.result)),
+                web.put("/{app:.+}/requests/{id}/cancel", guard(self, "cancel", self.cancel)),
+                web.post("/{model:.+}", guard(self, "create", self.create)),
+            ]
+        )
+        return app
+
+    def refuse(self, word: str, retry_after: str | None) -> web.Response:
+        match word:
+            case "429":
+                response = Problem(429, "Too many requests: the limit of concurrent requests is reached.").response()
+                if retry_after is not None:
+                    response.headers["Retry-After"] = retry_after
+                return response
+            case "quota":
+                return Problem(403, "User is locked. Reason: Exhausted balance. Top up your balance.").response()
+            case "503":
+                return Problem(503, "Service Unavailable").response()
+        return Problem(500, "Internal Server Error").response()
+
+    async def create(self, request: web.Request) -> web.Response:
+        model, input = request.match_info["model"], await _object(request)
+        app = _app(model)
+        text = fal_models.words(input)
+        digest, word = ledger.body_sha256({"model": model, "input": input}), request[WORD] or word_in(text)
+        if self._state.faults.refuses(word, digest):
+            return self.refuse(word, "1")
+        now, seed = time.time(), input.get("seed")
+        wrong = list(fal_models.problems(self._state, model, input))
+        body = {
+            "model": model, "app": app, "input": input, "wrong": wrong, "files_s": _lifetime_s(request.headers),
+            "seed": seed if isinstance(seed, int) else None,
+        }  # fmt: skip
+        made = takes.plan(self.name, body, text=text, fate=word, now=now, speed=self.speed)
+        with self._state.transaction() as db:
+            takes.insert(db, made)
+            if not wrong:
+                price = fal_models.price_usd(model, input)
+                ledger.record(db, ledger.Purchase(self.name, made.id, digest, text, now, price))
+        if word == "reset":
+            request[DELIVERY] = word
+        return _json(_shown(made, str(request.url.origin())) | {"status": "IN_QUEUE", "queue_position": 0})
+
+    async def status(self, request: web.Request) -> web.Response:
+        take, now = self._found(request), time.time()
+        shown = _shown(take, str(request.url.origin()))
+        match take.phase(now):
+            case "waiting":
+                return _json(shown | {"status": "IN_QUEUE", "queue_position": 0}, status=202)
+            case "running":
+                return _json(shown | {"status": "IN_PROGRESS", "logs": None}, status=202)
+            case "stopped":
+                error = {"error": "Request was cancelled by the client", "error_type": "client_cancelled"}
+                return _json(shown | {"status": "COMPLETED", "logs": None, "metrics": {}} | error)
+        metrics = {"inference_time": round(take.run_s, 6)}
+        return _json(shown | {"status": "COMPLETED", "logs": None, "metrics": metrics})
+
+    async def result(self, request: web.Request) -> web.Response:
+        """The model's output as it is, or its error under the error's own status."""
+        take = self._found(request)
+        body = take.body
+        match take.phase(time.time()):
+            case "waiting" | "running":
+                raise Problem(400, "Request is still in progress")
+            case "stopped":
+                raise Problem(499, "Request was cancelled by the client", type="client_cancelled")
+            case "failed":
+                raise Problem(422, [_refused(take)], retryable=False)
+        if body["wrong"]:
+            raise Problem(422, body["wrong"], retryable=False)
+        model, input = body["model"], body["input"]
+        urls = [f"{request.url.origin()}/fal/files/{take.id}/{name}" for name in fal_models.names(model, input)]
+        if input.get("sync_mode") is True:
+            urls = [await self._inline(take, at) for at in range(len(urls))]
+        return _json(fal_models.output(model, input, take.seed, urls))
+
+    async def cancel(self, request: web.Request) -> web.Response:
+        """What runs is stopped at once, too, where a real model may go on to its end."""
+        now = time.time()
+        try:
+            take = self._found(request)
+        except Problem:
+            return _json({"status": "NOT_FOUND"}, status=404)
+        phase = take.phase(now)
+        if phase in ("waiting", "running"):
+            takes.stop(self._state.db, take.id, now)
+        match phase:
+            case "waiting":
+                return _json({"status": "OK"})
+            case "running":
+                return _json({"status": "CANCELLATION_REQUESTED"}, status=202)
+        return _json({"status": "ALREADY_COMPLETED"}, status=400)
+
+    async def file(self, request: web.Request) -> web.Response:
+        take, now = takes.get(self._state.db, self.name, request.match_info["id"]), time.time()
+        if take is None or take.phase(now) != "made" or take.body["wrong"]:
+            raise Problem(404, "Not found")
+        body, name = take.body, request.match_info["name"]
+        names = fal_models.names(body["model"], body["input"])
+        if "expire" in (take.fate, request[WORD]):
+            takes.delete(self._state.db, take.id, now)
+            names = []
+        if name not in names or now >= take.ends_at + (body["files_s"] or math.inf):
+            raise Problem(404, "Not found")
+        request[DELIVERY] = take.fate
+        made = await self._made(take, names.index(name))
+        return web.Response(body=made, content_type=fal_models.mime(body["model"], body["input"]))
+
+    async def permit(self, request: web.Request) -> web.Response:
+        expires_at = int(time.time() + TOKEN_S)
+        told = {"token": f"{expires_at}.{_seal(expires_at)}", "token_type": "Bearer"}
+        base_url = str(request.url.origin().with_path("/fal/cdn"))
+        return _json(told | {"base_url": base_url, "expires_at": datetime.fromtimestamp(expires_at, UTC).isoformat()})
+
+    async def upload(self, request: web.Request) -> web.Response:
+        expires_at, _, seal = request.headers.get("Authorization", "").removeprefix("Bearer ").partition(".")
+        if not expires_at.isdecimal() or seal != _seal(int(expires_at)) or time.time() > int(expires_at):
+            raise Problem(401, "Invalid upload token")
+        name = re.sub(r"[^\w.-]", "_", request.headers.get("X-Fal-File-Name") or "upload.bin")
+        content = await request.read()
+        upload = uploads.Upload(uploads.new_id(), name, request.content_type, content, time.time())
+        uploads.insert(self._state.db, upload)
+        return _json({"access_url": f"{request.url.origin()}/fal/cdn/files/{upload.id}/{name}"})
+
+    async def uploaded(self, request: web.Request) -> web.Response:
+        upload = uploads.get(self._state.db, request.match_info["id"])
+        if upload is None:
+            raise Problem(404, "Not found")
+        return web.Response(body=upload.content, content_type=upload.mime)
+
+    async def _made(self, take: Take, at: int) -> bytes:
+        body = take.body
+        return await fal_models.make(self._state, body["model"], body["input"], take.seed, at)
+
+    async def _inline(self, take: Take, at: int) -> str:
+        body, made = take.body, await self._made(take, at)
+        return f"data:{fal_models.mime(body['model'], body['input'])};base64,{base64.b64encode(made).decode()}"
+
+    def _found(self, request: web.Request) -> Take:
+        """The request that a path names, if it is its app's and not forgotten."""
+        take = takes.get(self._state.db, self.name, request.match_info["id"])
+        if take is None or request.match_info["app"] != take.body["app"] or time.time() >= _forgotten_at(take):
+            raise Problem(404, "Request not found")
+        return take
+
+
+def _json(body: object, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+    return web.Response(body=orjson.dumps(body), status=status, headers=headers, content_type="application/json")
+
+
+@web.middleware
+async def _answer_problems(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    try:
+        _authenticate(request)
+        return await handler(request)
+    except Problem as problem:
+        return problem.response()
+    except web.HTTPException as error:
+        return Problem(error.status, error.text or error.reason).response()
+
+
+def _authenticate(request: web.Request) -> None:
+    """Files are open to whoever knows their URL; uploads ask for a token of their own."""
+    if not request.path.startswith(OPEN) and request.headers.get("Authorization") != f"Key {API_KEY}":
+        raise Problem(401, "Cannot access application: invalid API key")
+
+
+async def _object(request: web.Request) -> dict[str, Any]:
+    try:
+        body = orjson.loads(await request.read())
+    except orjson.JSONDecodeError as error:
+        raise Problem(400, f"Invalid JSON: {error}") from None
+    if not isinstance(body, dict):
+        raise Problem(422, "The request body must be a JSON object")
+    return body
+
+
+def _app(model: str) -> str:
+    """`owner/app`, without the path in the app that a model's id may add."""
+    parts = model.split("/")
+    length = 3 if parts[0] in NAMESPACES else 2
+    if len(parts) < length or "missing" in parts or parts[0] in NO_OWNERS:
+        raise Problem(404, f"Application {model!r} not found")
+    return "/".join(parts[:length])
+
+
+def _shown(take: Take, origin: str) -> dict[str, str]:
+    url = f"{origin}/fal/{take.body['app']}/requests/{take.id}"
+    return {
+        "request_id": take.id,
+        "response_url": url,
+        "status_url": f"{url}/status",
+        "cancel_url": f"{url}/cancel",
+    }
+
+
+def _refused(take: Take) -> dict[str, Any]:
+    if take.fate == "moderation":
+        type, message = "content_policy_violation", "The content was flagged by a content checker."
+    else:
+        type, message = "value_error", "The prompt asked to fail with [fail]."
+    return {"loc": ["body", "prompt"], "msg": message, "type": type, "url": f"https://docs.fal.ai/errors#{type}"}
+
+
+def _forgotten_at(take: Take) -> float:
+    """When status and result are gone."""
+    over_at = min(take.ends_at, take.stopped_at or math.inf)
+    return over_at + (KEPT_LARGE_S if take.body["input"].get("sync_mode") is True else KEPT_S)
+
+
+def _lifetime_s(headers: Mapping[str, str]) -> float | None:
+    """How long the files are to live: for ever, unless the request says otherwise."""
+    try:
+        asked = orjson.loads(headers.get("X-Fal-Object-Lifecycle-Preference", "{}"))
+        return float(asked["expiration_duration_seconds"]) if asked else None
+    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
+        raise Problem(400, "X-Fal-Object-Lifecycle-Preference must be {expiration_duration_seconds: N}") from None
+
+
+def _seal(expires_at: int) -> str:
+    return hashlib.sha256(f"{API_KEY}:{expires_at}".encode()).hexdigest()[:32]

@@ -1,0 +1,69 @@
+"""fal's own client runs unchanged against the sandbox. It insists on https and fal's hosts, so its URLs are patched."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import fal_client
+import fal_client.client
+import httpx
+import pytest
+
+from jobrunner.sandbox import artist, ledger
+from jobrunner.sandbox.app import running
+
+FLUX = "fal-ai/flux/schnell"
+CAT = {"prompt": "a cat", "image_size": {"width": 64, "height": 64}, "output_format": "png"}
+
+
+@pytest.fixture
+async def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[fal_client.AsyncClient]:
+    async with running(tmp_path, speed=40.0) as sandbox:
+        monkeypatch.setattr(fal_client.client, "QUEUE_URL_FORMAT", f"{sandbox.base_url}/fal/")
+        monkeypatch.setattr(fal_client.client, "REST_URL", f"{sandbox.base_url}/fal/rest")
+        monkeypatch.setattr(fal_client.client, "CDN_URL", f"{sandbox.base_url}/fal/cdn")
+        made = fal_client.AsyncClient(key="test-key")
+        yield made
+        await (await made._client).aclose()
+
+
+async def test_submit_status_and_result(client: fal_client.AsyncClient) -> None:
+    handle = await client.submit(FLUX, CAT)
+    seen = [type(event) async for event in handle.iter_events(with_logs=True, interval=0.005)]
+    assert list(dict.fromkeys(seen)) == [fal_client.Queued, fal_client.InProgress, fal_client.Completed]
+    result = await client.result(FLUX, handle.request_id)
+    async with httpx.AsyncClient() as http:
+        picture = await http.get(result["images"][0]["url"])
+    assert picture.content.startswith(b"\x89PNG")
+
+
+async def test_subscribe_goes_through_a_rate_limit(client: fal_client.AsyncClient, tmp_path: Path) -> None:
+    result = await client.subscribe(FLUX, CAT | {"prompt": "a cat [429]"}, interval=0.005)
+    assert len(result["images"]) == len(ledger.read(tmp_path)) == 1
+
+
+async def test_cancel(client: fal_client.AsyncClient) -> None:
+    handle = await client.submit(FLUX, CAT | {"prompt": "a cat [hang]"})
+    await handle.cancel()
+    status = await handle.status()
+    assert isinstance(status, fal_client.Completed)
+    assert status.error_type == "client_cancelled"
+    with pytest.raises(fal_client.FalClientHTTPError) as again:
+        await handle.cancel()
+    assert again.value.status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("prompt", "status", "says"),
+    [("a cat [moderation]", 422, "content_policy_violation"), ("", 422, "string_type"), ("[quota]", 403, "balance")],
+)
+async def test_errors(client: fal_client.AsyncClient, prompt: str, status: int, says: str) -> None:
+    with pytest.raises(fal_client.FalClientHTTPError) as error:
+        await client.subscribe(FLUX, CAT | {"prompt": prompt}, interval=0.005)
+    assert error.value.status_code == status
+    assert says in str(error.value.response.text)
+
+
+async def test_an_uploaded_picture_is_edited(client: fal_client.AsyncClient) -> None:
+    url = await client.upload(artist.draw("a hill", 1, 64, 64), "image/png", "hill.png")
+    made = await client.subscribe("fal-ai/nano-banana/edit", CAT | {"image_urls": [url]}, interval=0.005)
+    assert [each["content_type"] for each in made["images"]] == ["image/png"]
