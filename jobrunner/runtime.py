@@ -18,17 +18,35 @@ from jobrunner.errors import ConfigError
 from jobrunner.job import Job
 from jobrunner.net import Net
 from jobrunner.providers.driver import Driver
+from jobrunner.providers.elevenlabs import ElevenLabs
+from jobrunner.providers.fal import Fal
+from jobrunner.providers.luma import Luma
 from jobrunner.providers.openai import OpenAI
 from jobrunner.providers.replicate import Replicate
+from jobrunner.providers.runway import Runway
 from jobrunner.settings import Provider, Settings, load
 from jobrunner.store.artifacts import FileArtifacts
 from jobrunner.store.postgres import Store
 from jobrunner.store.rows import Filter
 
-DRIVERS: Mapping[str, Any] = {"openai": OpenAI, "replicate": Replicate}
+DRIVERS: Mapping[str, Any] = {
+    "fal": Fal,
+    "openai": OpenAI,
+    "replicate": Replicate,
+    "runway": Runway,
+    "luma": Luma,
+    "elevenlabs": ElevenLabs,
+}
 """Every provider by its word in routes and settings."""
 
-SANDBOX_PREFIXES = {"openai": "/openai/v1", "replicate": "/replicate"}
+SANDBOX_PREFIXES = {
+    "fal": "/fal",
+    "openai": "/openai/v1",
+    "replicate": "/replicate",
+    "runway": "/runway",
+    "luma": "/luma/dream-machine/v1",
+    "elevenlabs": "/elevenlabs",
+}
 SANDBOX_KEY = "test-key"
 
 

@@ -51,6 +51,7 @@ class Http(_Table):
     trust_network: bool = False
     """There are no API keys yet: a bind beyond loopback lets everyone who reaches the port in, so it must be said."""
     max_body_bytes: Annotated[int, Field(ge=1024)] = 1_048_576
+    max_upload_bytes: Annotated[int, Field(ge=1024)] = 536_870_912
 
 
 class Worker(_Table):
@@ -101,12 +102,26 @@ class Settings(BaseSettings):
     database_pool_size: Annotated[int, Field(ge=2, le=200)] = 10
     redis_url: SecretStr | None = None
     data_dir: Path = Path("~/.local/share/jobrunner")
-    task_modules: Words = ("jobrunner.tasks.image",)
+    task_modules: Words = (
+        "jobrunner.tasks.image",
+        "jobrunner.tasks.video",
+        "jobrunner.tasks.audio",
+        "jobrunner.tasks.ai",
+        "jobrunner.tasks.merge",
+    )
     http: Http = Http()
     worker: Worker = Worker()
     artifacts: Artifacts = Artifacts()
     providers: Mapping[str, Provider] = {}
-    routes: Mapping[str, Words] = {"image": ("replicate:black-forest-labs/flux-schnell", "openai:gpt-image-2")}
+    routes: Mapping[str, Words] = {
+        "image": ("replicate:black-forest-labs/flux-schnell", "openai:gpt-image-2"),
+        "image_edit": ("openai:gpt-image-2",),
+        "text": ("openai:gpt-5.4-mini",),
+        "video": ("runway:gen4.5", "replicate:bytedance/seedance-2.0-fast"),
+        "speech": ("elevenlabs:eleven_multilingual_v2",),
+        "music": ("elevenlabs:music_v1",),
+        "sound": ("elevenlabs:eleven_text_to_sound_v2",),
+    }
     record_tables: Mapping[str, RecordTable] = {}
     net: Net = Net()
 

@@ -89,9 +89,16 @@ class VideoRequest:
     seed: int | None = None
 
 
+NARRATOR = "narrator"
+"""The voice that every provider has, whatever it is called there."""
+
+
 @dataclass(frozen=True, slots=True)
 class SpeechRequest:
-    """`text` spoken. `voice` is the provider's name or id of one; `language` is ISO 639-1; `speed` 1.0 is normal."""
+    """`text` spoken. `language` is ISO 639-1; `speed` 1.0 is normal.
+
+    `voice` is the provider's name or id of one, or NARRATOR, which every driver takes for its own default voice.
+    """
 
     route: ClassVar[str] = "speech"
     text: str

@@ -5,57 +5,87 @@ left us is transient; what failed after is SubmitUnknown, unless the provider it
 Classes and their sources: the error tables of OpenAI's and Replicate's API references.
 """
 
+import logging
 import re
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from contextlib import asynccontextmanager
 from mimetypes import guess_type
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, get_args
 from urllib.parse import urlsplit
 
 import aiohttp
 import orjson
 
 from jobrunner.errors import AttemptError, PermanentError, RateLimited, SubmitUnknown, TransientError, UrlNotAllowed
+from jobrunner.events import emit
 from jobrunner.net import Net, retry_after_s
 from jobrunner.settings import Provider
-from jobrunner.work import Output
+from jobrunner.work import Kind, Output
 
 JSON_BYTES = 16 * 1024 * 1024
 """The largest JSON answer that is held in memory; pictures inside answers are spooled to disk instead."""
 
-OUTPUT_BYTES = 64 * 1024 * 1024
+OUTPUT_BYTES = 512 * 1024 * 1024
 """The largest file that one output may be."""
 
+BEARER = {"Authorization": "Bearer {key}"}
+
 _RESETS = re.compile(r"resets in ~?(\d{1,6}(?:\.\d+)?)\s?s", re.IGNORECASE)
-_CONTENT = re.compile(r"\bE005\b|sensitive|nsfw|content.?policy|safety|moderation|flagged", re.IGNORECASE)
-_CONTENT_CODES = frozenset({"moderation_blocked", "content_policy_violation"})
-_BILLING_CODES = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
+_CONTENT = re.compile(r"\bE005\b|sensitive|nsfw|content.?policy|_policy|safety|moderation|flagged", re.IGNORECASE)
+_BILLING = re.compile(r"(?:not (?:have )?enough|insufficient) credit", re.IGNORECASE)
+_CONTENT_CODES = frozenset({"moderation_blocked", "content_policy_violation", "bad_prompt"})
+_BILLING_CODES = frozenset({"insufficient_quota", "billing_hard_limit_reached", "quota_exceeded"})
 _BUSY_CODES = frozenset({"rate_limit_exceeded", "server_error", "overloaded"})
 _PROXY_STATUSES = frozenset({502, 504})
 _AGAIN = frozenset({408, 409, 425})
 
 
 class Line:
-    """The way to one provider: a session made on first use, the key, and the mapping of every answer."""
+    """The way to one provider: a session made on first use, the key, and the mapping of every answer.
 
-    def __init__(self, net: Net, settings: Provider, *, provider: str, base_url: str) -> None:
+    `headers` go with every request; `{key}` in them stands for the API key. `refuse` reads an error answer.
+    """
+
+    def __init__(
+        self,
+        net: Net,
+        settings: Provider,
+        *,
+        provider: str,
+        base_url: str,
+        headers: Mapping[str, str] = BEARER,
+        refuse: "Refuse | None" = None,
+    ) -> None:
         self.provider = provider
+        self._refuse = refuse or refusal
+        self._headers = headers
         self._net = net
         self._settings = settings
         self._base_url = settings.base_url or base_url
         self._session: aiohttp.ClientSession | None = None
+        self._wondered_at: set[str] = set()
 
     @asynccontextmanager
     async def open(
-        self, method: str, path: str, *, body: Any = None, create: bool = False
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Any = None,
+        data: Any = None,
+        headers: Mapping[str, str] | None = None,
+        create: bool = False,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """A good (2xx) answer to read; whatever else happens, also while it is read, is raised as AttemptError."""
+        """A good (2xx) answer to read; whatever else happens, also while it is read, is raised as AttemptError.
+
+        `body` is sent as JSON, `data` (bytes, an open file, a form) as it is; `headers` add to the session's.
+        """
         try:
-            async with self._ready().request(method, path, json=body) as answer:
+            async with self._ready().request(method, path, json=body, data=data, headers=headers) as answer:
                 if not answer.ok:
                     raw = await _read_refusal(answer)
-                    raise refusal(self.provider, answer.status, answer.headers, raw, create=create)
+                    raise self._refuse(self.provider, answer.status, answer.headers, raw, create=create)
                 yield answer
         except (aiohttp.ClientError, OSError, BadAnswer) as error:
             raise self._lost(error, create=create) from error
@@ -77,6 +107,12 @@ class Line:
             raise PermanentError(message, code=error.code, provider=self.provider) from error
         return file.path
 
+    def wonder(self, status: str, known: Collection[str]) -> None:
+        """A status word that we do not know is "still running", said once; the job's deadline bounds it."""
+        if status not in known and status not in self._wondered_at:
+            self._wondered_at.add(status)
+            emit("provider.unknown_status", logging.WARNING, provider=self.provider, status=status)
+
     async def aclose(self) -> None:
         if self._session is not None:
             await self._session.close()
@@ -91,9 +127,10 @@ class Line:
                 provider=self.provider,
             )
         if self._session is None:
+            key = self._settings.api_key.get_secret_value()
             self._session = self._net.provider_session(
                 self._base_url,
-                headers={"Authorization": f"Bearer {self._settings.api_key.get_secret_value()}"},
+                headers={name: value.replace("{key}", key) for name, value in self._headers.items()},
                 max_connections=self._settings.max_connections,
                 timeout_s=self._settings.timeout_s,
             )
@@ -148,13 +185,21 @@ def parsed(raw: bytes) -> dict[str, Any]:
     return value
 
 
+class Refuse(Protocol):
+    """What `refusal` does; a provider's own may know more words."""
+
+    def __call__(
+        self, provider: str, status: int, headers: Mapping[str, str], raw: bytes, *, create: bool
+    ) -> AttemptError: ...
+
+
 def refusal(provider: str, status: int, headers: Mapping[str, str], raw: bytes, *, create: bool) -> AttemptError:
     """The error for an answer of `status` whose body is `raw`, whatever that is."""
     try:
         body = orjson.loads(raw)
     except orjson.JSONDecodeError:
         body = None
-    words, code = _words(body)
+    words, code = explained(body)
     source = {
         "provider": provider,
         "provider_code": code,
@@ -168,7 +213,7 @@ def refusal(provider: str, status: int, headers: Mapping[str, str], raw: bytes, 
         return SubmitUnknown(message, **source)
     if status >= 500 or status in _AGAIN:  # noqa: PLR2004
         return TransientError(said, **source)
-    if status == 401:  # noqa: PLR2004  # the provider's words may quote the key
+    if status == 401 and code not in _BILLING_CODES:  # noqa: PLR2004  # the provider's words may quote the key
         said = f"{provider} refuses the API key (HTTP 401): check `api_key` under [providers.{provider}]"
     return PermanentError(f"{said}.", code=_permanent_code(status, code, words), **source)
 
@@ -186,42 +231,57 @@ def unsupported(provider: str, field: str, why: str) -> PermanentError:
     return PermanentError(f"{provider}: `{field}`: {why}.", code="unsupported_input", provider=provider)
 
 
-def pictures(output: Any) -> Iterator[str]:
-    """Every URL in an output of any shape (string, list, object) that is not plainly something else."""
-    if isinstance(output, str):
-        if output.startswith("data:"):
-            picture = output.startswith("data:image/")
+def outputs_in(answer: Any) -> Iterator[Output]:
+    """Every file named in an answer of any shape (string, list, object): by its type; an URL without one, a picture."""
+    if isinstance(answer, str):
+        if answer.startswith("data:"):
+            mime = answer[len("data:") :]
+        elif answer.startswith(("https://", "http://")):
+            mime = guess_type(urlsplit(answer).path)[0] or "image/"
         else:
-            kind = guess_type(urlsplit(output).path)[0] or "image/"
-            picture = output.startswith(("https://", "http://")) and kind.startswith("image/")
-        if picture:
-            yield output
-    elif isinstance(output, Mapping):
-        for each in output.values():
-            yield from pictures(each)
-    elif isinstance(output, list):
-        for each in output:
-            yield from pictures(each)
+            return
+        for kind in get_args(Kind):
+            if mime.startswith(f"{kind}/"):
+                yield Output(kind, url=answer)
+    elif isinstance(answer, Mapping):
+        for each in answer.values():
+            yield from outputs_in(each)
+    elif isinstance(answer, list):
+        for each in answer:
+            yield from outputs_in(each)
 
 
 def _permanent_code(status: int, code: str | None, words: str, otherwise: str = "invalid_input") -> str:
-    if code in _CONTENT_CODES or (status in (400, 422) and _CONTENT.search(words)):
+    if code in _CONTENT_CODES or (status in (400, 422) and _CONTENT.search(f"{code} {words}")):
         return "content_policy"
-    if code in _BILLING_CODES or status == 402:  # noqa: PLR2004
+    if code in _BILLING_CODES or status == 402 or _BILLING.search(words):  # noqa: PLR2004
         return "provider_quota"
     by_status = {401: "provider_auth", 403: "provider_auth", 404: "provider_not_found"}
     return by_status.get(status, otherwise)
 
 
-def _words(body: Any) -> tuple[str, str | None]:
-    """What an error body says, and its code: OpenAI's `{error: {message, code, type}}`, or problem JSON."""
+def explained(body: Any) -> tuple[str, str | None]:
+    """What an error body says, and its code.
+
+    `{error: {message, code, type}}` is OpenAI's; `{detail: [{loc, msg, type}]}` FastAPI's, whose first entry says
+    why; `{detail: {message, code, status}}` ElevenLabs', where `status` is the older word for the code;
+    `{title, detail}` is problem JSON; `{detail, error_type}` fal's.
+    """
     if not isinstance(body, dict):
         return "", None
-    error = body.get("error")
+    error, detail = body.get("error"), body.get("detail")
     if isinstance(error, dict):
         code = error.get("code") or error.get("type")
-        return _clean(error.get("message") or code), None if code is None else str(code)[:100]
-    return _clean(error or body.get("detail") or body.get("title")), None
+        words = error.get("message") or code
+    elif isinstance(detail, dict):
+        code = detail.get("code") or detail.get("status")
+        words = detail.get("message") or code
+    elif isinstance(detail, list) and detail and isinstance(detail[0], dict):
+        code, place = detail[0].get("type"), detail[0].get("loc")
+        words = f"{place[-1]}: {detail[0].get('msg')}" if isinstance(place, list) and place else detail[0].get("msg")
+    else:
+        code, words = body.get("error_type"), error or detail or body.get("title")
+    return _clean(words), None if code is None else str(code)[:100]
 
 
 def _clean(text: Any) -> str:

@@ -10,7 +10,7 @@ never sleeps and never decides; it maps what came back to the values below or to
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -20,8 +20,9 @@ from jobrunner.work import Artifact, Handle, Intent, Money, Output, Plan, Reques
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """`routes`: the requests it makes, by their route.
+    """What holds of a provider, and of those of its `endpoints` (a plan's word for them) that differ from the rest.
 
+    `routes`: the requests it makes, by their route.
     `handle`: submit answers a Handle that any process can poll; otherwise one long request answers Finished.
     `idempotent`: the provider honours our key, so an unknown submit may be sent again.
     `lists`: `find` can look an orphan up. `cancel`: a running piece of work can be cancelled upstream.
@@ -32,6 +33,11 @@ class Capabilities:
     cancel: bool = False
     idempotent: bool = False
     lists: bool = False
+    endpoints: Mapping[str, "Capabilities"] = field(default_factory=dict)
+
+    def of(self, plan: Plan) -> "Capabilities":
+        """What can be done about one plan; ask this and not the fields, which most endpoints share but not all."""
+        return self.endpoints.get(plan.endpoint, self)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,68 +4,81 @@ No idempotency key, but a list to find an orphan in. Everything about a predicti
 end. The URLs that answers carry are never called with the key: paths are rebuilt from the id, pages from the cursor.
 """
 
-import logging
-import math
+import asyncio
 import re
 import time
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
 from decimal import Decimal
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import aiohttp
+
 from jobrunner.errors import AttemptError, PermanentError, TransientError
-from jobrunner.events import emit
 from jobrunner.net import Net
-from jobrunner.providers.answers import BadAnswer, Line, judged, pictures, read_object, unsupported
+from jobrunner.providers.answers import BadAnswer, Line, judged, outputs_in, read_object, unsupported
 from jobrunner.providers.driver import CancelAnswer, Capabilities, Desk, Failed, Finished, Poll, Running
+from jobrunner.providers.files import data_uri, inlined_bytes
+from jobrunner.providers.replicate_inputs import ROUTES, input_of
 from jobrunner.settings import Provider
-from jobrunner.work import Handle, ImageRequest, Intent, Money, Output, Plan, Request
+from jobrunner.work import Artifact, Handle, Intent, Money, Output, Plan, Request, fill
 
 BASE_URL = "https://api.replicate.com"
 PREDICTIONS = "v1/predictions"
-RATIOS = ("1:1", "16:9", "21:9", "3:2", "2:3", "4:5", "5:4", "3:4", "4:3", "9:16", "9:21")
 MAX_PAGES = 100
+INLINE_BYTES = 256 * 1024
+"""The longest data: URI that an input may hold; larger files are uploaded first."""
 KEPT = ("id", "model", "version", "metrics", "created_at", "started_at", "completed_at")
 
 _MODEL = re.compile(r"(?P<path>[\w.-]+/[\w.-]+)(:(?P<version>[0-9a-f]{64}))?|(?P<bare>[0-9a-f]{64})")
 _ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
 _PERCENT = re.compile(r"^\s*(\d{1,3})%\|", re.MULTILINE)
 _CODE = re.compile(r"\bE\d{4}\b")
+_FILE = object()
+"""Stands for any file: it is compared by nothing, since it comes back as an URL of Replicate's."""
 
 
 class Replicate:
     name = "replicate"
-    capabilities = Capabilities(routes=frozenset({"image"}), handle=True, cancel=True, lists=True)
+    capabilities = Capabilities(routes=ROUTES, handle=True, cancel=True, lists=True)
 
     def __init__(self, net: Net, settings: Provider) -> None:
         self._line = Line(net, settings, provider=self.name, base_url=BASE_URL)
-        self._known_statuses = {"starting", "processing"}
 
     def prepare(self, model: str, request: Request) -> Plan:
-        """The input as the flux models name it; the size becomes the nearest aspect ratio."""
         named = _MODEL.fullmatch(model)
         if named is None:
             raise unsupported(self.name, "model", f"{model!r} is no owner/name, owner/name:version or 64-digit version")
-        if not isinstance(request, ImageRequest):
-            raise unsupported(self.name, "route", f"only images are spoken, not {request.route}")
-        if request.references:
-            raise unsupported(self.name, "references", "this model draws from words alone")
-        body: dict[str, Any] = {"input": _input(request)}
+        input, files = input_of(request)
+        body: dict[str, Any] = {"input": input}
         version = named["version"] or named["bare"]
         if version is not None:
-            return Plan(self.name, model, PREDICTIONS, {"version": version, **body})
-        return Plan(self.name, model, f"v1/models/{named['path']}/predictions", body)
+            return Plan(self.name, model, PREDICTIONS, {"version": version, **body}, files)
+        return Plan(self.name, model, f"v1/models/{named['path']}/predictions", body, files)
 
-    async def submit(self, intent: Intent, desk: Desk) -> Handle:  # noqa: ARG002  # nothing arrives in the answer
+    async def submit(self, intent: Intent, desk: Desk) -> Handle:
         plan = intent.plan
-        async with self._line.open("POST", plan.endpoint, body=dict(plan.body), create=True) as answer:
+        body = fill(plan.body, {str(file.id): await self._given(file, desk) for file in plan.files})
+        async with self._line.open("POST", plan.endpoint, body=body, create=True) as answer:
             prediction = await read_object(answer)
             if not _has_id(prediction):
                 raise BadAnswer("a prediction without a usable id")
             return _handle(prediction)
+
+    async def _given(self, file: Artifact, desk: Desk) -> str:
+        """A small file goes into the input itself, a larger one ahead of it (it is gone after a day)."""
+        if inlined_bytes(file) <= INLINE_BYTES:
+            return await data_uri(file, desk)
+        with await asyncio.to_thread(desk.path_of(file).open, "rb") as content:
+            form = aiohttp.FormData()
+            form.add_field("content", content, filename=str(file.id), content_type=file.mime)
+            async with self._line.open("POST", "v1/files", data=form) as answer:
+                urls = (await read_object(answer)).get("urls")
+                if not isinstance(urls, Mapping) or not isinstance(urls.get("get"), str):
+                    raise BadAnswer("an uploaded file without an URL")
+                return str(urls["get"])
 
     async def poll(self, handle: Handle) -> Poll:
         try:
@@ -120,26 +133,8 @@ class Replicate:
                 message = f"Prediction {handle.id} was given up by replicate before it started."
                 return Failed(TransientError(message, code="provider_aborted", provider=self.name))
             case status:
-                self._wonder(str(status)[:50])
+                self._line.wonder(str(status)[:50], ("starting", "processing"))
                 return Running(_progress(prediction.get("logs")))
-
-    def _wonder(self, status: str) -> None:
-        """A status word that we do not know is "still running", said once; the job's deadline bounds it."""
-        if status not in self._known_statuses:
-            self._known_statuses.add(status)
-            emit("provider.unknown_status", logging.WARNING, provider=self.name, status=status)
-
-
-def _input(request: ImageRequest) -> dict[str, Any]:
-    seed = {} if request.seed is None else {"seed": request.seed}
-    ratio = {} if request.size is None else {"aspect_ratio": _ratio(*request.size)}
-    return {"prompt": request.prompt, "num_outputs": request.n, "output_format": "png", **seed, **ratio}
-
-
-def _ratio(width: int, height: int) -> str:
-    """The flux models take a ratio and choose the pixels; nearest by factor: 2:1 is as far from 1:1 as 1:2 is."""
-    wanted = math.log(width / height)
-    return min(RATIOS, key=lambda ratio: abs(math.log(Fraction(ratio.replace(":", "/"))) - wanted))
 
 
 def _has_id(prediction: Mapping[str, Any]) -> bool:
@@ -155,19 +150,22 @@ def _handle(prediction: Mapping[str, Any]) -> Handle:
 
 
 def _made_from(prediction: Mapping[str, Any], plan: Plan) -> bool:
-    """`model` and `version` may be absent or "hidden"; the input is given back as it was sent."""
-    model, version = prediction.get("model"), prediction.get("version")
+    """`model` and `version` may be absent or "hidden"; the input is given back as it was sent, but for its files."""
+    model, version, input = prediction.get("model"), prediction.get("version"), prediction.get("input")
     same_model = model in (None, "hidden", plan.model.split(":")[0]) or "version" in plan.body
     same_version = version in (None, "hidden", plan.body.get("version", version))
-    return same_model and same_version and prediction.get("input") == plan.body["input"]
+    if not (same_model and same_version and isinstance(input, Mapping)):
+        return False
+    wanted = fill(plan.body["input"], dict.fromkeys((str(file.id) for file in plan.files), _FILE))
+    return bool(wanted == {key: _FILE if wanted.get(key) is _FILE else value for key, value in input.items()})
 
 
 def _finished(prediction: Mapping[str, Any], handle: Handle) -> Poll:
     if prediction.get("data_removed"):
         return Failed(_ended("is older than an hour and its files are deleted", "artifact_expired", handle))
-    outputs = tuple(Output("image", url=url) for url in pictures(prediction.get("output")))
+    outputs = tuple(outputs_in(prediction.get("output")))
     if not outputs:
-        return Failed(_ended("succeeded without a picture in its output", "provider_no_output", handle))
+        return Failed(_ended("succeeded without a file in its output", "provider_no_output", handle))
     meta = {key: prediction[key] for key in KEPT if prediction.get(key) is not None}
     metrics = prediction.get("metrics")
     seconds = metrics.get("predict_time") if isinstance(metrics, Mapping) else None

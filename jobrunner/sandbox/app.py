@@ -1,20 +1,34 @@
 """The sandbox as one aiohttp application: a provider under each prefix, and `/admin` for tests and for the curious."""
 
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import orjson
 from aiohttp import web
 from pydantic import ValidationError
 
 from jobrunner.sandbox import ledger
+from jobrunner.sandbox.elevenlabs import ElevenLabs
+from jobrunner.sandbox.fal import Fal
 from jobrunner.sandbox.faults import Rule
+from jobrunner.sandbox.luma import Luma
 from jobrunner.sandbox.openai import OpenAI
 from jobrunner.sandbox.replicate import Replicate
+from jobrunner.sandbox.runway import Runway
 from jobrunner.sandbox.state import State, open_state
 
+PROVIDERS: Mapping[str, tuple[Any, str]] = {
+    "fal": (Fal, ""),
+    "openai": (OpenAI, "/v1"),
+    "replicate": (Replicate, ""),
+    "runway": (Runway, ""),
+    "luma": (Luma, "/dream-machine/v1"),
+    "elevenlabs": (ElevenLabs, ""),
+}
+"""Each under the prefix of its name, and what its base URL has after that."""
 STATE = web.AppKey("state", State)
 SHUTDOWN_S = 0.5
 """A hanging answer is meant to hang; do not wait for it."""
@@ -24,7 +38,7 @@ _BACKLOG = 4096
 
 @dataclass(frozen=True, slots=True)
 class Sandbox:
-    """`base_url` without a slash at its end: the providers are at `/openai/v1` and `/replicate`."""
+    """`base_url` without a slash at its end: the providers are at `/replicate`, `/openai/v1` and so on."""
 
     base_url: str
 
@@ -38,8 +52,8 @@ def make_app(data_dir: Path, *, speed: float = 1.0) -> web.Application:
     app = web.Application()
     app[STATE] = state
     app.on_cleanup.append(lambda _app: state.aclose())
-    app.add_subapp("/openai", OpenAI(state).app())
-    app.add_subapp("/replicate", Replicate(state).app())
+    for name, (make, _) in PROVIDERS.items():
+        app.add_subapp(f"/{name}", make(state).app())
     app.add_routes(
         [
             web.get("/", _describe),
@@ -99,7 +113,7 @@ def _json(value: object, *, status: int = 200) -> web.Response:
 
 async def _describe(request: web.Request) -> web.Response:
     origin = str(request.url.origin())
-    providers = {"openai": f"{origin}/openai/v1", "replicate": f"{origin}/replicate"}
+    providers = {name: f"{origin}/{name}{base}" for name, (_, base) in PROVIDERS.items()}
     admin = ["/admin/purchases", "/admin/faults"]
     return _json({"service": "jobrunner sandbox", "providers": providers, "api_key": "test-key", "admin": admin})
 

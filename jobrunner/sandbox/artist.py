@@ -109,18 +109,22 @@ def draw(text: str, seed: int, width: int, height: int, format: str = "png") -> 
     """One encoded picture, `width` x `height` pixels; `format` is png, jpeg or webp."""
     digest = hashlib.sha256(f"{seed}\0{text}".encode("utf-8", "replace")).digest()
     chance = random.Random(digest)  # noqa: S311  # reproducible chance is the point
-    words = {stem for word in re.findall(r"[a-z]+", text.lower()) for stem in (word, word.removesuffix("s"))}
-    canvas = _compose(words, width, height, chance)
-    _caption(canvas.image, text)
-    return _encode(canvas.image, format)
+    canvas = _compose(stems(text), width, height, chance)
+    caption(canvas.image, text)
+    return encode(canvas.image, format)
+
+
+def stems(text: str) -> set[str]:
+    """Its words, each also without a plural's s."""
+    return {stem for word in re.findall(r"[a-z]+", text.lower()) for stem in (word, word.removesuffix("s"))}
 
 
 def _compose(words: set[str], width: int, height: int, chance: random.Random) -> Canvas:
-    mood = _named(words, {name: keys for name, (_, keys) in MOODS.items()}) or [chance.choice(sorted(MOODS))]
-    places = _named(words, PLACES)[:3] or [chance.choice(sorted(PLACES))]
+    mood = named(words, {name: keys for name, (_, keys) in MOODS.items()}) or [chance.choice(sorted(MOODS))]
+    places = named(words, PLACES)[:3] or [chance.choice(sorted(PLACES))]
     canvas = Canvas(width, height, MOODS[mood[0]][0].turned(chance.uniform(-0.035, 0.035)), chance)
     at = _place(canvas, places)
-    cast = _named(words, FIGURES)[:3] or chance.choice((["person"], ["tree"], ["tree", "person"], ["balloon"]))
+    cast = named(words, FIGURES)[:3] or chance.choice((["person"], ["tree"], ["tree", "person"], ["balloon"]))
     if "person" in cast and words & SEVERAL:
         cast = [*cast, "person", "person"][:3]
     _people(canvas, places, cast, at)
@@ -131,7 +135,7 @@ def _compose(words: set[str], width: int, height: int, chance: random.Random) ->
     return canvas
 
 
-def _named(words: set[str], table: Mapping[str, str]) -> list[str]:
+def named(words: set[str], table: Mapping[str, str]) -> list[str]:
     """The entries whose keywords the text holds, the best match first."""
     hits = {name: len(words.intersection(keys.split())) for name, keys in table.items()}
     return sorted((name for name, number in hits.items() if number), key=lambda name: -hits[name])
@@ -173,7 +177,7 @@ def _people(c: Canvas, places: list[str], cast: list[str], at: Heights) -> None:
         PAINT[name](c, (x, foot), size)
 
 
-def _caption(image: Image.Image, text: str) -> None:
+def caption(image: Image.Image, text: str) -> None:
     """The first words of the prompt on a dark strip, two lines at most, whatever characters they hold."""
     width, height = image.size
     size = max(9, round(min(width, height) * 0.031))
@@ -222,7 +226,7 @@ def _font(size: int) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(RobotoMedium, size, layout_engine=ImageFont.Layout.BASIC)
 
 
-def _encode(image: Image.Image, format: str) -> bytes:
+def encode(image: Image.Image, format: str) -> bytes:
     out = io.BytesIO()
     match format:
         case "png":

@@ -15,8 +15,8 @@ Three ways to ask, one set of words:
 | slow | takes 30 s | takes 30 s |
 | hang | accepted and billed, never answered | is never done |
 | reset | accepted and billed, then the connection is reset without an answer | the create's answer is lost so |
-| truncate, wrong_type, slow_drip | the answer is cut short, an HTML page, or dripped over 30 s | the file is |
-| expire | the file is gone, and its prediction then says so | so is the file of that prediction |
+| truncate, wrong_type, slow_drip | the answer is cut short, an HTML page, or dripped over 30 s | the file or text is |
+| expire | the file is gone, and its prediction then says so | so is its file; words can be read once |
 """
 
 import asyncio

@@ -42,6 +42,11 @@ def body_sha256(body: Mapping[str, Any]) -> str:
     return hashlib.sha256(orjson.dumps(body, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
+def sha256(file: bytes) -> str:
+    """What stands for a file in the body of an order."""
+    return hashlib.sha256(file).hexdigest()
+
+
 def record(db: sqlite3.Connection, purchase: Purchase) -> None:
     db.execute(
         "INSERT INTO purchases (provider, id, body_sha256, prompt, created_at, price_usd)"

@@ -13,6 +13,7 @@ from typing import Any, Final
 import orjson
 
 from jobrunner.sandbox.faults import SLOW_S
+from jobrunner.sandbox.replicate_models import file_names, output
 
 KEPT_S: Final = 3600.0
 """Replicate deletes input, output, logs and files of API predictions an hour after their end."""
@@ -131,21 +132,18 @@ def shown(row: Prediction, origin: str, now: float) -> dict[str, Any]:
     """The prediction as the API shows it at `now` (unix seconds)."""
     status, removed, arguments = row.status(now), row.removed(now), row.arguments
     done, ran = now >= row.ends_at, row.started_at < min(now, row.ends_at)
-    files = [
-        f"{origin}/replicate/files/{row.id}/out-{i}.{extension(arguments)}"
-        for i in range(arguments.get("num_outputs", 1))
-    ]
-    output = (files[0] if "pro" in row.model.split("/")[-1].split("-") else files) if status == "succeeded" else None
+    files = [f"{origin}/replicate/files/{row.id}/{name}" for name in file_names(row.model, arguments)]
+    made = output(row.model, files) if status == "succeeded" and not removed else None
     times = {"predict_time": round(row.ends_at - row.started_at, 6)} if done and ran else {}
     urls = {"get": f"{origin}/replicate/v1/predictions/{row.id}", "web": f"{origin}/replicate/p/{row.id}"}
     return {
         "id": row.id, "model": row.model, "version": row.version, "status": status,
-        "input": {} if removed else arguments, "output": None if removed else output,
+        "input": {} if removed else arguments, "output": made,
         "error": _error(row) if status == "failed" else None, "logs": "" if removed else _logs(row, now),
         "metrics": {**times, "total_time": round(row.ends_at - row.created_at, 6)} if done else {},
-        "created_at": _iso(row.created_at), "started_at": _iso(row.started_at) if ran else None,
-        "completed_at": _iso(row.ends_at) if done else None, "data_removed": removed, "source": "api",
-        "deadline": _iso(row.deadline_at) if row.deadline_at else None,
+        "created_at": iso(row.created_at), "started_at": iso(row.started_at) if ran else None,
+        "completed_at": iso(row.ends_at) if done else None, "data_removed": removed, "source": "api",
+        "deadline": iso(row.deadline_at) if row.deadline_at else None,
         "urls": {**urls, "cancel": f"{urls['get']}/cancel"},
     }  # fmt: skip
 
@@ -164,9 +162,5 @@ def _logs(row: Prediction, now: float) -> str:
     return "\n".join([f"running quickly\nUsing seed: {row.seed}", *lines])
 
 
-def extension(input: Mapping[str, Any]) -> str:
-    return str(input.get("output_format", "webp"))
-
-
-def _iso(at: float) -> str:
+def iso(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,6 +1,6 @@
-"""Replicate's HTTP API: create by model or version, poll, cancel, list, and files that are gone after an hour.
+"""Replicate's HTTP API: create by model or version, poll, cancel, list, uploads, and files that are gone in an hour.
 
-Not spoken: webhooks (accepted, never called), the stream URL, uploads, deployments.
+Not spoken: webhooks (accepted, never called), the stream URL, deployments. It downloads no inputs.
 """
 
 import asyncio
@@ -15,21 +15,16 @@ from typing import Any, Final
 import orjson
 from aiohttp import web
 
-from jobrunner.sandbox import ledger, prediction
+from jobrunner.sandbox import ledger, prediction, uploads
+from jobrunner.sandbox import replicate_models as models
+from jobrunner.sandbox.clips import Shot
 from jobrunner.sandbox.faults import DELIVERY, WORD, word_in
 from jobrunner.sandbox.prediction import Prediction
 from jobrunner.sandbox.state import State
 
 API_KEY: Final = "test-key"
 PAGE: Final = 100
-PRICE_USD: Final = 0.003
 DEFAULT_WAIT_S: Final = 60.0
-SIZES: Final[Mapping[str, tuple[int, int]]] = {
-    "1:1": (1024, 1024), "16:9": (1344, 768), "21:9": (1536, 640), "3:2": (1216, 832), "2:3": (832, 1216),
-    "4:5": (896, 1088), "5:4": (1088, 896), "3:4": (896, 1152), "4:3": (1152, 896), "9:16": (768, 1344),
-    "9:21": (640, 1536),
-}  # fmt: skip
-FORMATS: Final = {"webp": "webp", "jpg": "jpeg", "png": "png"}
 
 
 class Problem(Exception):
@@ -65,6 +60,8 @@ class Replicate:
                 web.get("/v1/predictions/{id}", guard(self, "poll", self.get)),
                 web.post("/v1/predictions/{id}/cancel", guard(self, "cancel", self.cancel)),
                 web.get("/files/{id}/{file}", guard(self, "file", self.file)),
+                web.post("/v1/files", self.upload),
+                web.get("/v1/files/{id}", self.uploaded),
             ]
         )
         return app
@@ -87,7 +84,12 @@ class Replicate:
     async def create(self, request: web.Request) -> web.Response:
         body = await _json(request)
         model, version = _model(request, body)
-        input = _checked(body.get("input"))
+        try:
+            input = models.checked(model, body.get("input"))
+            if models.films(model) and "image" in input:
+                self._first_frame(input["image"])
+        except models.InvalidInput as error:
+            raise _invalid(error.field, error.description) from None
         digest, word = ledger.body_sha256(body), request[WORD] or word_in(input["prompt"])
         if self._state.faults.refuses(word, digest):
             return self.refuse(word, "1")
@@ -96,7 +98,7 @@ class Replicate:
             model=model, version=version, input=input, fate=word, now=now, speed=self.speed,
             deadline_s=_duration(request.headers.get("Cancel-After")),
         )  # fmt: skip
-        price = round(PRICE_USD * input.get("num_outputs", 1), 6)
+        price = models.price_usd(model, input)
         with self._state.transaction() as db:
             prediction.insert(db, made)
             ledger.record(db, ledger.Purchase(self.name, made.id, digest, input["prompt"], now, price))
@@ -145,23 +147,50 @@ class Replicate:
 
     async def file(self, request: web.Request) -> web.Response:
         found, now = self._found(request.match_info["id"]), time.time()
-        named = re.fullmatch(r"out-(\d)\.(webp|jpg|png)", request.match_info["file"])
-        if "expire" in (found.fate, request[WORD]):
+        model, input, name = found.model, found.arguments, request.match_info["file"]
+        expired = "expire" in (found.fate, request[WORD])
+        if expired:
             prediction.expire(self._state.db, found.id, now)
-        arguments = found.arguments
-        gone = found.status(now) != "succeeded" or found.removed(now) or "expire" in (found.fate, request[WORD])
-        if (
-            not named
-            or gone
-            or int(named[1]) >= arguments.get("num_outputs", 1)
-            or named[2] != prediction.extension(arguments)
-        ):
+        names = models.file_names(model, input) if found.status(now) == "succeeded" and not found.removed(now) else []
+        if expired or name not in names:
             raise web.HTTPNotFound(text="This file does not exist or has expired.")
         request[DELIVERY] = found.fate
-        picture = await self._state.studio.picture(
-            arguments["prompt"], seed=found.seed + int(named[1]), size=_size(arguments), format=FORMATS[named[2]]
-        )
-        return web.Response(body=picture, content_type=f"image/{FORMATS[named[2]]}")
+        size = models.size(model, input)
+        if models.films(model):
+            shot = Shot(input["prompt"], found.seed, size, input.get("duration", models.FILM_S))
+            frame = self._first_frame(input["image"]) if "image" in input else None
+            return web.Response(body=await self._state.clips.clip(shot, frame), content_type="video/mp4")
+        format, seed = models.FORMATS[name.rpartition(".")[2]], found.seed + names.index(name)
+        picture = await self._state.studio.picture(input["prompt"], seed=seed, size=size, format=format)
+        return web.Response(body=picture, content_type=f"image/{format}")
+
+    def _first_frame(self, given: Any) -> bytes:
+        """The picture in a data: URI or behind the URL of an upload. Raises InvalidInput for any other."""
+        if not isinstance(given, str):
+            raise models.InvalidInput("input.image", "Invalid type. Expected: string")
+        picture = models.inline_picture(given)
+        kept = uploads.get(self._state.db, given.rpartition("/replicate/v1/files/")[2]) if picture is None else None
+        if picture is None and kept is None:
+            raise models.InvalidInput("input.image", "Must be a data: URI or an uploaded file's URL")
+        return kept.content if kept else picture or b""
+
+    async def upload(self, request: web.Request) -> web.Response:
+        if not request.content_type.startswith("multipart/"):
+            raise Problem(400, "Bad Request", "Send multipart/form-data with a part named content.")
+        content = (await request.post()).get("content")
+        if not isinstance(content, web.FileField):
+            raise Problem(400, "Bad Request", "Missing content")
+        raw = content.file.read()
+        made = uploads.Upload(uploads.new_id(), content.filename, content.content_type, raw, time.time())
+        uploads.insert(self._state.db, made)
+        shown = uploads.shown(made, str(request.url.origin()))
+        return web.json_response(body=orjson.dumps(shown), status=201)
+
+    async def uploaded(self, request: web.Request) -> web.Response:
+        found = uploads.get(self._state.db, request.match_info["id"])
+        if found is None:
+            raise Problem(404, "Not found", "The requested resource could not be found.")
+        return web.json_response(body=orjson.dumps(uploads.shown(found, str(request.url.origin()))))
 
     def _found(self, id: str) -> Prediction:
         found = prediction.get(self._state.db, id)
@@ -221,29 +250,9 @@ def _model(request: web.Request, body: Mapping[str, Any]) -> tuple[str, str]:
     return f"{owner}/{name}", version
 
 
-def _checked(input: Any) -> dict[str, Any]:
-    if not isinstance(input, dict):
-        raise _invalid("input", "input is required")
-    if not isinstance(input.get("prompt"), str) or not input["prompt"]:
-        raise _invalid("input.prompt", "prompt is required")
-    for key, low, high in (("num_outputs", 1, 4), ("width", 64, 2048), ("height", 64, 2048), ("seed", 0, 2**32 - 1)):
-        value = input.get(key)
-        if key in input and (not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high):
-            raise _invalid(f"input.{key}", f"Must be an integer from {low} to {high}")
-    for key, known in (("aspect_ratio", [*SIZES, "custom"]), ("output_format", [*FORMATS])):
-        if input.get(key, known[0]) not in known:
-            raise _invalid(f"input.{key}", f"Must be one of the following: {', '.join(known)}")
-    return input
-
-
 def _invalid(field: str, description: str) -> Problem:
     fields = [{"type": "invalid", "field": field, "description": description}]
     return Problem(422, "Input validation failed", f"- {field}: {description}\n", invalid_fields=fields)
-
-
-def _size(input: Mapping[str, Any]) -> tuple[int, int]:
-    width, height = SIZES.get(input.get("aspect_ratio", "1:1"), SIZES["1:1"])
-    return input.get("width", width), input.get("height", height)
 
 
 def _wait(prefer: str) -> float | None:

@@ -1,4 +1,4 @@
-"""What the providers of one sandbox share: the database, the faults, the studio and the clock's speed."""
+"""What the providers of one sandbox share: the database, the faults, the studios and the clock's speed."""
 
 import contextlib
 import sqlite3
@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from jobrunner.sandbox import ledger, prediction
+from jobrunner.sandbox import ledger, prediction, response, takes, uploads
+from jobrunner.sandbox.clips import Clips
 from jobrunner.sandbox.faults import Faults
+from jobrunner.sandbox.recorder import Recorder
 from jobrunner.sandbox.studio import Studio
 
 
@@ -16,9 +18,11 @@ class State:
     """`speed` divides every made-up duration: at 10 a picture takes a tenth of its usual time."""
 
     db: sqlite3.Connection
+    clips: Clips
     speed: float = 1.0
     faults: Faults = field(default_factory=Faults)
     studio: Studio = field(default_factory=Studio)
+    recorder: Recorder = field(default_factory=Recorder)
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -31,7 +35,9 @@ class State:
         self.db.execute("COMMIT")
 
     async def aclose(self) -> None:
+        await self.clips.aclose()
         await self.studio.aclose()
+        await self.recorder.aclose()
         self.db.close()
 
 
@@ -44,6 +50,7 @@ def open_state(data_dir: Path, *, speed: float) -> State:
     db = sqlite3.connect(data_dir / ledger.DATABASE, isolation_level=None, timeout=5)
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = NORMAL")
-    for schema in (ledger.SCHEMA, prediction.SCHEMA):
+    for schema in (ledger.SCHEMA, prediction.SCHEMA, response.SCHEMA, takes.SCHEMA, uploads.SCHEMA):
         db.execute(schema)
-    return State(db, speed)
+    studio = Studio()
+    return State(db, Clips(data_dir / "clips", studio), speed, studio=studio)

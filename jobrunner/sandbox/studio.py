@@ -7,11 +7,15 @@ import os
 import signal
 import threading
 from collections import OrderedDict
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from typing import Final
+from typing import Final, ParamSpec, TypeVar
 
 KEPT_PICTURES: Final = 64
+Size = tuple[int, int]
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 def _enter() -> None:
@@ -33,6 +37,18 @@ def _draw(text: str, seed: int, width: int, height: int, format: str) -> bytes:
     return artist.draw(text, seed, width, height, format)
 
 
+def _edit(pictures: Sequence[bytes], mask: bytes | None, text: str, *, seed: int, size: Size, format: str) -> bytes:
+    from jobrunner.sandbox import retouch  # noqa: PLC0415
+
+    return retouch.edit(pictures, mask, text, seed=seed, size=size, format=format)
+
+
+def _measure(picture: bytes) -> Size:
+    from jobrunner.sandbox import retouch  # noqa: PLC0415
+
+    return retouch.size_of(picture)
+
+
 class Studio:
     """Draws on demand. The last few pictures are kept; a broken process is replaced."""
 
@@ -45,21 +61,31 @@ class Studio:
         order = (text, seed, *size, format)
         task = self._pictures.get(order)
         if task is None or (task.done() and (task.cancelled() or task.exception())):
-            task = self._pictures[order] = asyncio.create_task(self._ordered(order))
+            task = self._pictures[order] = asyncio.create_task(self._ordered(_draw, *order))
             while len(self._pictures) > KEPT_PICTURES:
                 self._pictures.popitem(last=False)
         return await asyncio.shield(task)
 
-    async def _ordered(self, order: tuple[str, int, int, int, str]) -> bytes:
-        draw = functools.partial(_draw, *order)
+    async def edited(
+        self, pictures: Sequence[bytes], mask: bytes | None, text: str, *, seed: int, size: Size, format: str
+    ) -> bytes:
+        """The first of `pictures` changed as `text` says; only where `mask` (a PNG) is transparent, if there is one."""
+        return await self._ordered(_edit, pictures, mask, text, seed=seed, size=size, format=format)
+
+    async def measured(self, picture: bytes) -> Size:
+        """Width and height of an encoded picture in pixels. Raises OSError for what is none."""
+        return await self._ordered(_measure, picture)
+
+    async def _ordered(self, artist: Callable[P, T], *order: P.args, **options: P.kwargs) -> T:
+        work = functools.partial(artist, *order, **options)
         loop = asyncio.get_running_loop()
         pool = self._open()
         try:
-            return await loop.run_in_executor(pool, draw)
+            return await loop.run_in_executor(pool, work)
         except BrokenProcessPool:
             if self._pool is pool:
                 self._pool = None
-            return await loop.run_in_executor(self._open(), draw)
+            return await loop.run_in_executor(self._open(), work)
 
     def _open(self) -> ProcessPoolExecutor:
         if self._pool is None:

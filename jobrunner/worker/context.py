@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import TypeVar
 from uuid import UUID
 
+import orjson
+
 from jobrunner.errors import PermanentError, UrlNotAllowed
 from jobrunner.job import Job
-from jobrunner.store.rows import ProgressNote, Step
+from jobrunner.store.rows import ProgressNote, Step, to_json
 from jobrunner.work import Artifact, Generated, Kind, Request
 from jobrunner.worker.keeping import keep
 from jobrunner.worker.purchase import Purchase
@@ -26,6 +28,7 @@ class Context:
         self._job = job
         self._tools = tools
         self._steps = Steps(job, tools)
+        self._names: set[str] = set()
         self._purchase = Purchase(job, self._steps, tools, resubmit=resubmit, progress=self.progress)
 
     @property
@@ -33,18 +36,20 @@ class Context:
         return self._job
 
     async def generate(self, request: Request, *, step: str = "generate") -> Generated:
+        self._first_use(step)
         return await self._purchase.make(request, step)
 
     async def step(self, name: str, make: Callable[[], Awaitable[T]]) -> T:
+        self._first_use(name)
         known = await self._steps.find(name)
-        if known is not None and known.state == "done":
-            return known.result  # type: ignore[no-any-return]  # what `make` answered once, as JSON
-        await self._steps.guard()
-        result = await make()
-        await self._steps.commit(Step(self._job.id, name, self._job.fence, "done", result=result))
-        return result
+        if known is None or known.state != "done":
+            await self._steps.guard()
+            result = orjson.loads(to_json(await make()) or "null")  # as a later attempt will get it
+            known = await self._steps.commit(Step(self._job.id, name, self._job.fence, "done", result=result))
+        return known.result  # type: ignore[no-any-return]  # what `make` answered once, as JSON
 
     async def save(self, path: Path, *, kind: Kind, step: str = "save") -> Artifact:
+        self._first_use(step)
         return await self._saved(step, kind, lambda: _already(path))
 
     async def input(self, source: str, *, kind: Kind) -> Artifact:
@@ -70,6 +75,14 @@ class Context:
         """After this no step, write or artifact of this attempt goes through."""
         self._steps.closed = True
         self._tools.progress.pop(self._job.id, None)
+
+    def _first_use(self, step: str) -> None:
+        if step in self._names:
+            raise PermanentError(
+                f"{self._job.task} uses the step name {step!r} twice; give each its own, e.g. step={step + '-2'!r}.",
+                code="step_name_reused",
+            )
+        self._names.add(step)
 
     async def _saved(self, step: str, kind: Kind, bring: Callable[[], Awaitable[Path]]) -> Artifact:
         known = await self._steps.find(step)

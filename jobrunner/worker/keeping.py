@@ -1,37 +1,13 @@
-"""Takes a file into our keeping: told by its bytes, checked, moved into the artifact store, described."""
+"""Takes a job's file into our keeping."""
 
-import asyncio
-import mimetypes
 from pathlib import Path
 
-from uuid_utils.compat import uuid7
-
-from jobrunner.errors import PermanentError
 from jobrunner.job import Job
-from jobrunner.media import media_info
+from jobrunner.store import keeping
 from jobrunner.work import Artifact, Kind
 from jobrunner.worker.tools import Tools
 
 
 async def keep(path: Path, job: Job, kind: Kind, tools: Tools) -> Artifact:
     """Raises PermanentError `media_invalid` for a file that is broken, or not of that kind."""
-    info = await asyncio.to_thread(media_info, path)
-    if info.kind != kind:
-        raise PermanentError(f"The file is {info.mime}, where {kind} was expected.", code="media_invalid")
-    artifact_id = uuid7()
-    key = f"{artifact_id.hex[-2:]}/{artifact_id}{mimetypes.guess_extension(info.mime) or ''}"
-    stored = await tools.artifacts.put(path, key)
-    await asyncio.to_thread(path.unlink, missing_ok=True)
-    return Artifact(
-        id=artifact_id,
-        job_id=job.id,
-        kind=kind,
-        mime=info.mime,
-        size_bytes=stored.size_bytes,
-        sha256=stored.sha256,
-        key=key,
-        width=info.width,
-        height=info.height,
-        duration_s=info.duration_s,
-        user_id=job.user_id,
-    )
+    return await keeping.keep(path, tools.artifacts, kind=kind, job_id=job.id, user_id=job.user_id)

@@ -143,10 +143,12 @@ class Purchase:
 
     async def _recover(self, step: Step, unknown: SubmitUnknown | None = None) -> Bought | None:
         """The purchase behind an intent without a handle; None where it is safe, or allowed, to buy anew."""
-        driver = self._driver(_intent(step).plan.provider)
-        if driver.capabilities.lists:
+        plan = _intent(step).plan
+        driver = self._driver(plan.provider)
+        can = driver.capabilities.of(plan)
+        if can.lists:
             return await self._find_orphan(driver, step, fresh=unknown is not None)
-        if driver.capabilities.idempotent:
+        if can.idempotent:
             return await self._send_again(driver, step, unknown)
         if self._resubmit:
             return None

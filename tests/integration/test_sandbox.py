@@ -17,6 +17,7 @@ import aiohttp
 import pytest
 
 import jobrunner
+from jobrunner.runtime import SANDBOX_PREFIXES
 from jobrunner.sandbox import ledger, prediction
 from jobrunner.sandbox.app import Sandbox, running
 
@@ -401,6 +402,7 @@ def _alive(pid: int) -> bool:
         return False
 
 
-async def test_the_front_page_says_what_is_spoken(http: aiohttp.ClientSession) -> None:
-    async with http.get("/") as response:
-        assert set(json.loads(await response.text())["providers"]) == {"openai", "replicate"}
+async def test_the_front_page_says_where_each_provider_is_as_the_runtime_expects_it(sandbox: Sandbox) -> None:
+    async with aiohttp.ClientSession(sandbox.base_url) as http, http.get("/") as response:
+        spoken = json.loads(await response.text())["providers"]
+    assert spoken == {name: sandbox.base_url + prefix for name, prefix in SANDBOX_PREFIXES.items()}

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from jobrunner.errors import AttemptError, PermanentError, RateLimited, SubmitUnknown, TransientError
 from jobrunner.net import Net
-from jobrunner.providers.answers import judged, pictures, refusal
+from jobrunner.providers.answers import judged, outputs_in, refusal
 from jobrunner.providers.openai import OpenAI
 from jobrunner.providers.replicate import Replicate
 from jobrunner.settings import Provider
-from jobrunner.work import Artifact, ImageRequest
+from jobrunner.work import Artifact, ImageRequest, Output
 
 OPENAI = OpenAI(Net(), Provider())
 REPLICATE = Replicate(Net(), Provider())
@@ -118,12 +118,14 @@ def test_a_failure_in_a_good_answer(words: str, code: str | None, expected: str)
     assert judged("sandbox", words, code).code == expected
 
 
-def test_pictures_are_found_in_an_output_of_any_shape() -> None:
-    urls = ["https://h/1.png", "https://h/2", "data:image/webp;base64,AA==", "https://h/3.jpg?sig=x"]
-    noise = ["words", "https://h/clip.mp4", "data:text/plain,x", "ftp://h/4.png", None, 5, "https://h/data.json"]
-    assert list(pictures({"a": [urls[0], noise, {"b": urls[1:3]}], "c": urls[3]})) == urls
-    assert list(pictures("https://h/only.png")) == ["https://h/only.png"]
-    assert list(pictures(None)) == []
+def test_files_are_found_in_an_answer_of_any_shape() -> None:
+    urls = ["https://h/1.png", "https://h/2", "data:image/webp;base64,AA==", "https://h/clip.mp4?sig=x", "https://h/3.mp3"]
+    noise = ["words", "data:text/plain,x", "ftp://h/4.png", None, 5, "https://h/data.json"]
+    found = list(outputs_in({"a": [urls[0], noise, {"b": urls[1:3]}], "c": urls[3:]}))
+    assert [output.url for output in found] == urls
+    assert [output.kind for output in found] == ["image", "image", "image", "video", "audio"]
+    assert list(outputs_in("https://h/only.png")) == [Output("image", url="https://h/only.png")]
+    assert list(outputs_in(None)) == []
 
 
 @pytest.mark.parametrize(
@@ -188,7 +190,7 @@ PICTURE = Artifact(UUID(int=1), None, "image", "image/png", 9, "00", "01/a.png",
 @pytest.mark.parametrize(
     ("driver", "model", "request_", "field"),
     [
-        (OPENAI, "gpt-image-2", ImageRequest("a", references=(PICTURE,)), "references"),
+        (OPENAI, "gpt-image-2", ImageRequest("a", references=(PICTURE,) * 17), "references"),
         (OPENAI, "gpt-image-2", ImageRequest("a" * 32_001), "prompt"),
         (OPENAI, "gpt-image-2", ImageRequest("a", n=11), "n"),
         (REPLICATE, "a/b", ImageRequest("a", references=(PICTURE,)), "references"),

@@ -204,8 +204,10 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     return World(tmp_path)
 
 
-def can(driver: FakeDriver, *, lists: bool = False, idempotent: bool = False) -> None:
-    driver.capabilities = replace(HANDLES, lists=lists, idempotent=idempotent)
+def can(driver: FakeDriver, *, lists: bool = False, idempotent: bool = False, endpoint: str | None = None) -> None:
+    """Of all its endpoints, or of one."""
+    able = replace(HANDLES, lists=lists, idempotent=idempotent)
+    driver.capabilities = able if endpoint is None else replace(HANDLES, endpoints={endpoint: able})
 
 
 async def test_every_step_is_committed_before_the_next_begins(world: World) -> None:
@@ -252,6 +254,17 @@ async def test_an_orphan_is_found_by_its_plan_and_followed(world: World) -> None
     world.leave(committed("intent"))
     await world.make()
     assert world.log == ["first find", "commit running", "first poll orphan", "commit done"]
+
+
+async def test_what_can_be_done_about_a_lost_answer_is_told_by_its_endpoint(world: World) -> None:
+    can(world.first, idempotent=True, endpoint=plan().endpoint)
+    world.leave(committed("intent"))
+    await world.make()
+    assert world.log[0] == "first submit"
+    can(world.first, idempotent=True, endpoint="v1/others")
+    world.leave(committed("intent"))
+    with pytest.raises(SubmitUnknown):
+        await world.make()
 
 
 async def test_a_request_that_never_arrived_is_bought_again(world: World) -> None:

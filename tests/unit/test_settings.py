@@ -11,6 +11,7 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from jobrunner.errors import ConfigError
+from jobrunner.runtime import DRIVERS
 from jobrunner.settings import Http, Net, Provider, RecordTable, Settings, Worker, load
 
 ROOT = Path(__file__).parents[2]
@@ -20,8 +21,7 @@ TABLES: Mapping[str, type[BaseModel]] = {
     "http.": Http,
     "worker.": Worker,
     "net.": Net,
-    "providers.openai.": Provider,
-    "providers.replicate.": Provider,
+    **{f"providers.{name}.": Provider for name in DRIVERS},
     "record_tables.image.": RecordTable,
 }
 
@@ -74,7 +74,8 @@ def test_the_example_names_every_setting_and_loads_uncommented(write: Write) -> 
     load()
     free_or_nested = {"http", "worker", "artifacts", "net", "providers", "routes", "record_tables"}
     wanted = {at + key for at, model in TABLES.items() for key in model.model_fields} - free_or_nested
-    assert wanted | {"artifacts.url", "routes.image"} == set(key_paths(tomllib.loads(text)))
+    routed = {f"routes.{route}" for route in Settings.model_fields["routes"].default}
+    assert wanted | {"artifacts.url"} | routed == set(key_paths(tomllib.loads(text)))
 
 
 def test_settings_toml_in_the_working_directory_is_read_unasked(tmp_path: Path) -> None:

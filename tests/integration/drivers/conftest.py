@@ -2,27 +2,86 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import aiohttp
 import pytest
+from aiohttp import web
 from pydantic import SecretStr
 
 from jobrunner.net import Net
-from jobrunner.providers.driver import Desk, Driver, Failed, Finished, Running
+from jobrunner.providers.driver import Capabilities, Desk, Driver, Failed, Finished, Running
+from jobrunner.providers.elevenlabs import ElevenLabs
+from jobrunner.providers.fal import Fal
+from jobrunner.providers.luma import Luma
 from jobrunner.providers.openai import OpenAI
 from jobrunner.providers.replicate import Replicate
+from jobrunner.providers.runway import Runway
+from jobrunner.sandbox import artist
 from jobrunner.sandbox.app import running
 from jobrunner.settings import Provider
-from jobrunner.work import Handle, ImageRequest, Intent, Kind, Request
+from jobrunner.work import (
+    Artifact,
+    Handle,
+    ImageEdit,
+    ImageRequest,
+    Intent,
+    Kind,
+    MusicRequest,
+    Request,
+    SoundRequest,
+    SpeechRequest,
+    TextRequest,
+    VideoRequest,
+)
 
 SPEED = 40.0
 
 
+PICTURE = Artifact(UUID(int=1), None, "image", "image/png", 10_000, "00", "picture.png", 64, 64)
+"""What a request may start from; every bench keeps it at hand."""
+
+
 def image(prompt: str, seed: int | None = None) -> Request:
     return ImageRequest(prompt, seed=seed, size=(256, 256))
+
+
+def edit(prompt: str, seed: int | None = None) -> Request:
+    return ImageEdit(PICTURE, f"{prompt} {seed}", mask=PICTURE, size=(256, 256))
+
+
+def text(prompt: str, seed: int | None = None) -> Request:
+    return TextRequest("Say what you see.", f"{prompt} {seed}", schema=SCHEMA)
+
+
+def speech(prompt: str, seed: int | None = None) -> Request:
+    return SpeechRequest(f"{prompt} {seed}", "alloy")
+
+
+def music(prompt: str, seed: int | None = None) -> Request:
+    return MusicRequest(f"{prompt} {seed}", 3.0)
+
+
+def sound(prompt: str, seed: int | None = None) -> Request:
+    return SoundRequest(f"{prompt} {seed}", 0.5)
+
+
+def video(prompt: str, seed: int | None = None) -> Request:
+    return VideoRequest(prompt, 2.0, seed=seed)
+
+
+def video_without_seed(prompt: str, seed: int | None = None) -> Request:
+    return VideoRequest(f"{prompt} {seed}", 5.0, (960, 540))
+
+
+def animation(prompt: str, seed: int | None = None) -> Request:
+    return VideoRequest(prompt, 2.0, (640, 480), image=PICTURE, seed=seed)
+
+
+SCHEMA = {"type": "object", "properties": {"title": {"type": "string"}, "notes": {"type": "string"}}}
 
 
 @dataclass(frozen=True)
@@ -30,7 +89,7 @@ class Subject:
     """A driver's class, a model of it, where the sandbox speaks its protocol, and what is ordered.
 
     `wait_in_words_s`: what a 429 without a Retry-After header says in its text, where the provider does.
-    `priced`: its answer tells what it cost.
+    `priced`: its answer tells what it cost. `missing`: the id of a piece of work that was never made.
     """
 
     make: Callable[[Net, Provider], Driver]
@@ -40,11 +99,33 @@ class Subject:
     kind: Kind | None = "image"
     wait_in_words_s: float | None = None
     priced: bool = True
+    missing: str = "no-such-id"
 
 
 SUBJECTS = {
+    "fal images": Subject(Fal, "fal-ai/flux/schnell", "/fal", priced=False, missing="fal-ai/flux/requests/none"),
+    "fal animations": Subject(
+        Fal, "fal-ai/wan/image-to-video", "/fal", animation, "video", priced=False, missing="fal-ai/wan/requests/none"
+    ),
+    "fal speech": Subject(
+        Fal, "fal-ai/elevenlabs/tts/v3", "/fal", speech, "audio", priced=False, missing="fal-ai/elevenlabs/requests/x"
+    ),
+    "fal music": Subject(Fal, "fal-ai/ace-step", "/fal", music, "audio", priced=False, missing="fal-ai/x/requests/y"),
     "openai images": Subject(OpenAI, "gpt-image-2", "/openai/v1"),
+    "openai edits": Subject(OpenAI, "gpt-image-2", "/openai/v1", edit),
+    "openai speech": Subject(OpenAI, "gpt-4o-mini-tts", "/openai/v1", speech, "audio", priced=False),
+    "openai responses": Subject(OpenAI, "gpt-5.4-mini", "/openai/v1", text, None, missing="resp_none"),
+    "openai chat": Subject(OpenAI, "chat/gpt-5.4-mini", "/openai/v1", text, None),
     "replicate": Subject(Replicate, "black-forest-labs/flux-schnell", "/replicate", wait_in_words_s=1.0),
+    "replicate video": Subject(
+        Replicate, "bytedance/seedance-2.0-fast", "/replicate", animation, "video", wait_in_words_s=1.0
+    ),
+    "runway": Subject(Runway, "gen4.5", "/runway", video, "video"),
+    "runway animation": Subject(Runway, "gen4_turbo", "/runway", animation, "video"),
+    "elevenlabs speech": Subject(ElevenLabs, "eleven_flash_v2_5", "/elevenlabs", speech, "audio"),
+    "elevenlabs music": Subject(ElevenLabs, "music_v1", "/elevenlabs", music, "audio"),
+    "elevenlabs sound": Subject(ElevenLabs, "eleven_text_to_sound_v2", "/elevenlabs", sound, "audio"),
+    "luma": Subject(Luma, "ray-flash-2", "/luma/dream-machine/v1", video_without_seed, "video", priced=False),
 }
 """Every driver, once a route that it speaks differently. `kind` None: it answers words, not files."""
 
@@ -56,7 +137,10 @@ class Bench:
         self.subject = subject
         self.base_url = base_url
         self.spool = spool
-        self.desk = Desk(spool, lambda artifact: spool / artifact.key)
+        inputs = spool.with_name("inputs")
+        inputs.mkdir()
+        (inputs / PICTURE.key).write_bytes(artist.draw("a hill", 1, 64, 64))
+        self.desk = Desk(spool, lambda artifact: inputs / artifact.key)
         self.net = Net([base_url.removeprefix("http://")])
         self.admin = aiohttp.ClientSession(base_url)
         self.drivers: list[Driver] = []
@@ -67,6 +151,11 @@ class Bench:
         at = {"base_url": self.base_url + self.subject.path, "api_key": SecretStr("test-key")}
         self.drivers.append(self.subject.make(self.net, Provider.model_validate(at | settings)))
         return self.drivers[-1]
+
+    @property
+    def can(self) -> Capabilities:
+        """What the driver declares for what is ordered here."""
+        return self.driver.capabilities.of(self.intent("a cat").plan)
 
     def intent(self, prompt: str, seed: int | None = None) -> Intent:
         return Intent("key", self.driver.prepare(self.subject.model, self.subject.request(prompt, seed)))
@@ -119,3 +208,31 @@ async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         made = Bench(SUBJECTS[request.param], sandbox.base_url, tmp_path / "spool")
         yield made
         await made.aclose()
+
+
+@dataclass
+class Fake:
+    """A provider that answers `answers` one after the other, JSON or ready responses; `seen` is what it was asked."""
+
+    answers: list[Any] = field(default_factory=list)
+    seen: list[tuple[str, str]] = field(default_factory=list)
+    url: str = ""
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        self.seen.append((request.method, request.raw_path))
+        assert request.headers["Authorization"] == "Bearer canary"
+        answer = self.answers.pop(0)
+        return answer if isinstance(answer, web.StreamResponse) else web.json_response(answer)
+
+
+@pytest.fixture
+async def fake() -> AsyncIterator[Fake]:
+    made = Fake()
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", made.handle)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    made.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    yield made
+    await runner.cleanup()

@@ -2,7 +2,6 @@
 
 import base64
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from jobrunner.providers.openai import OpenAI
 from jobrunner.providers.replicate import Replicate
 from jobrunner.settings import Provider
 from jobrunner.work import Handle, ImageRequest, Intent, Output
+from tests.integration.drivers.conftest import Fake
 
 
 def desk(spool: Path) -> Desk:
@@ -26,34 +26,6 @@ def desk(spool: Path) -> Desk:
 
 
 HANDLE = Handle("replicate", "p1", urls={"get": "https://evil.example/p1"})
-
-
-@dataclass
-class Fake:
-    """A provider that answers `answers` one after the other, JSON or ready responses; `seen` is what it was asked."""
-
-    answers: list[Any] = field(default_factory=list)
-    seen: list[tuple[str, str]] = field(default_factory=list)
-    url: str = ""
-
-    async def handle(self, request: web.Request) -> web.StreamResponse:
-        self.seen.append((request.method, request.raw_path))
-        assert request.headers["Authorization"] == "Bearer canary"
-        answer = self.answers.pop(0)
-        return answer if isinstance(answer, web.StreamResponse) else web.json_response(answer)
-
-
-@pytest.fixture
-async def fake() -> AsyncIterator[Fake]:
-    made = Fake()
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", made.handle)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    made.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    yield made
-    await runner.cleanup()
 
 
 @pytest.fixture
@@ -193,6 +165,7 @@ async def test_a_look_alike_may_answer_urls(fake: Fake, openai: OpenAI, tmp_path
         {"data": [{"url": "https://h/1.png"}, {"b64_json": picture, "revised_prompt": "x"}, {"b64_json": None}]}
     ]
     finished = await openai.submit(Intent("k", openai.prepare("local-model", ImageRequest("a cat"))), desk(tmp_path))
+    assert isinstance(finished, Finished)
     assert finished.outputs[0] == Output("image", url="https://h/1.png")
     assert [output.mime for output in finished.outputs] == [None, "image/png"]
     assert fake.seen == [("POST", "/v1/images/generations")]
