@@ -181,6 +181,11 @@ class Client:
             raise NotFound(f"There is no artifact {artifact_id}.")
         return artifact
 
+    async def keep_upload(self, artifact: Artifact) -> None:
+        """Write the row of a file that is in the artifact store already, and that no job made."""
+        await self.store.insert_artifact(artifact)
+        emit("artifact.uploaded", artifact_id=str(artifact.id), kind=artifact.kind, size_bytes=artifact.size_bytes)
+
     # ---- acting --------------------------------------------------------------------------------
 
     async def cancel(self, job_id: UUID) -> Job:

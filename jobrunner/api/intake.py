@@ -4,6 +4,7 @@ import asyncio
 import json
 import math
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -12,7 +13,7 @@ from aiohttp import hdrs, web
 from jobrunner.errors import InvalidRequest, NotFound, RequestError
 
 BODY_S = 30.0
-"""How long a client may take to send its body."""
+"""How long a client may take to send its JSON; in an upload, how long it may pause."""
 
 DEPTH = 64
 """How deep JSON may nest, the outermost object included."""
@@ -96,13 +97,18 @@ def _flaw(value: object) -> str | None:
     return None
 
 
-def _check_headers(request: web.Request) -> None:
+def check_uncompressed(request: web.Request) -> None:
+    """Raises aiohttp's 415."""
     coding = request.headers.get(hdrs.CONTENT_ENCODING, "identity").strip().lower()
     if coding != "identity":
         raise web.HTTPUnsupportedMediaType(
             text=f"Content-Encoding {coding!r} is not taken; send the body uncompressed.",
             headers={hdrs.ACCEPT_ENCODING: "identity"},
         )
+
+
+def _check_headers(request: web.Request) -> None:
+    check_uncompressed(request)
     if hdrs.CONTENT_TYPE not in request.headers:
         return
     kind = request.content_type
@@ -122,6 +128,25 @@ async def _read(request: web.Request) -> bytes:
             return await request.read()
     except TimeoutError:
         raise web.HTTPRequestTimeout(text=f"The body did not arrive within {BODY_S:g} s.") from None
+    except (web.RequestPayloadError, ConnectionError):
+        raise RequestError("The body broke off, or its chunks are malformed.") from None
+
+
+async def save_body(request: web.Request, path: Path, *, max_bytes: int) -> None:
+    """The body as a file, never whole in memory. Raises RequestError, and aiohttp's 408 and 413."""
+    announced = request.content_length or 0
+    if announced > max_bytes:
+        raise web.HTTPRequestEntityTooLarge(max_bytes, announced)
+    size = 0
+    try:
+        with path.open("wb") as file:  # opening waits for nobody; writing is done apart
+            while block := await asyncio.wait_for(request.content.readany(), BODY_S):
+                size += len(block)
+                if size > max_bytes:
+                    raise web.HTTPRequestEntityTooLarge(max_bytes, size)
+                await asyncio.to_thread(file.write, block)
+    except TimeoutError:
+        raise web.HTTPRequestTimeout(text=f"Nothing more of the body arrived for {BODY_S:g} s.") from None
     except (web.RequestPayloadError, ConnectionError):
         raise RequestError("The body broke off, or its chunks are malformed.") from None
 

@@ -76,6 +76,14 @@ class Listing(BaseModel):
         )
 
 
+class Upload(BaseModel):
+    """The query of POST /v1/artifacts. `user_id`: whose jobs may name the file; without it, everyone's."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    user_id: Word | None = None
+
+
 def validated(model: type[M], values: Mapping[str, Any]) -> M:
     """Raises InvalidRequest with each field's path."""
     try:
@@ -143,7 +151,7 @@ def job_json(job: Job, artifacts: Sequence[Artifact]) -> dict[str, Any]:
 
 
 def artifact_json(artifact: Artifact) -> dict[str, Any]:
-    names = ("id", "url", "kind", "mime", "size_bytes", "sha256", "width", "height")
+    names = ("id", "url", "kind", "mime", "size_bytes", "sha256", "width", "height", "duration_s")
     return {name: getattr(artifact, name) for name in names}
 
 

@@ -33,7 +33,10 @@ _MAGIC: tuple[tuple[re.Pattern[bytes], str], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class MediaInfo:
-    """`width` and `height` in pixels, where there is a picture; `duration_s`, where there is time."""
+    """`width` and `height` in pixels as shown, where there is a picture; `duration_s`, where there is time.
+
+    `rotation`: by how many degrees a player turns a clip (phones film lying); `fps` where the file says it.
+    """
 
     mime: str
     kind: Kind
@@ -41,6 +44,8 @@ class MediaInfo:
     height: int | None = None
     duration_s: float | None = None
     has_audio: bool = False
+    fps: float | None = None
+    rotation: int = 0
 
 
 def sniff(head: bytes) -> str | None:
@@ -79,7 +84,10 @@ def _timed(path: Path, mime: str) -> MediaInfo:
         raise _invalid(f"a {mime} file of {duration_s:g} seconds")
     if video is None:
         return MediaInfo(mime.replace("video/", "audio/"), "audio", duration_s=duration_s, has_audio=has_audio)
-    return MediaInfo(mime, "video", video.width, video.height, duration_s, has_audio)
+    rotation = round(float(video.rotation or 0)) % 360
+    width, height = (video.height, video.width) if rotation in {90, 270} else (video.width, video.height)
+    fps = float(video.frame_rate) if video.frame_rate else None
+    return MediaInfo(mime, "video", width, height, duration_s, has_audio, fps, rotation)
 
 
 def _seconds(*tracks: Any) -> float:

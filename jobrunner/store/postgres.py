@@ -171,6 +171,10 @@ class Store:
         row = await self._row("artifact", artifact_id)
         return None if row is None else artifact_of(row)
 
+    async def insert_artifact(self, artifact: Artifact) -> None:
+        """One that no step made."""
+        await self._rows("insert_artifacts", *columns([_artifact_row(artifact, None)]))
+
     async def artifacts_of(self, job_ids: Collection[UUID]) -> list[Artifact]:
         return [artifact_of(row) for row in await self._rows("artifacts_of", list(job_ids))]
 
@@ -213,8 +217,7 @@ class Store:
             rows = await connection.fetch(query("save_steps"), worker, *step_columns([write.step for write in writes]))
             written = {(row["job_id"], row["name"]) for row in rows}
             new = [
-                (each.id, each.job_id, write.step.name, each.kind, each.mime, each.size_bytes)
-                + (each.sha256, each.key, each.width, each.height, each.duration_s, each.user_id)
+                _artifact_row(each, write.step.name)
                 for write in writes
                 if (write.step.job_id, write.step.name) in written
                 for each in write.artifacts
@@ -356,6 +359,13 @@ def _job_columns(jobs: Sequence[NewJob]) -> list[list[Any]]:
         (job.id, job.task, job.module, job.params.decode(), job.queue, job.user_id, job.record_id)
         + (to_json(job.metadata), job.idempotency_key, job.digest, job.retries, job.run_at, job.delay_s)
         for job in jobs
+    )
+
+
+def _artifact_row(artifact: Artifact, step: str | None) -> tuple[Any, ...]:
+    return (
+        *(artifact.id, artifact.job_id, step, artifact.kind, artifact.mime, artifact.size_bytes, artifact.sha256),
+        *(artifact.key, artifact.width, artifact.height, artifact.duration_s, artifact.user_id),
     )
 
 

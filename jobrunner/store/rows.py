@@ -148,7 +148,11 @@ def step_of(row: asyncpg.Record) -> Step:
 
 
 def artifact_of(row: asyncpg.Record) -> Artifact:
-    return Artifact(**dict(row.items()))
+    """Its ids are plain UUIDs: a plan may hold it, and orjson does not write asyncpg's subclass."""
+    values: dict[str, Any] = {
+        name: UUID(int=value.int) if isinstance(value, UUID) else value for name, value in row.items()
+    }
+    return Artifact(**values)
 
 
 def step_columns(steps: Sequence[Step]) -> list[list[Any]]:

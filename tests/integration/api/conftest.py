@@ -47,7 +47,7 @@ def settings(database_url: str, redis_url: str, tmp_path: Path) -> Settings:
         database_url=SecretStr(database_url),
         redis_url=SecretStr(redis_url),
         data_dir=tmp_path,
-        http=Http(port=0, max_body_bytes=20_000),
+        http=Http(port=0, max_body_bytes=20_000, max_upload_bytes=100_000),
     )
 
 
