@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from uuid_utils.compat import uuid7
 
 from jobrunner.batch import Batcher
+from jobrunner.broker.connection import end_tasks
 from jobrunner.broker.queue import Entry, Queue
 from jobrunner.broker.stream import CANCEL, ENDED, Notices
 from jobrunner.declare import SubmitOptions, TaskSpec
@@ -73,8 +74,7 @@ class Client:
             if client._background:
                 await asyncio.wait(client._background)
             if client._watcher is not None:
-                client._watcher.cancel()
-                await asyncio.wait([client._watcher])
+                await end_tasks(client._watcher)
 
     # ---- submitting ----------------------------------------------------------------------------
 
@@ -90,7 +90,10 @@ class Client:
 
         Raises InvalidParams, IdempotencyMismatch, Unavailable (nothing was kept).
         """
-        new = self._new_job(spec, params, options)
+        try:
+            new = self._new_job(spec, params, options)
+        except orjson.JSONEncodeError as error:
+            raise InvalidParams(f"{spec.name}: params and metadata must be plain JSON: {error}") from error
         try:
             job, digest = await self._submits.add(new)
         except InvalidRequest as error:

@@ -32,9 +32,11 @@ from jobrunner.store.rows import (
     StepWrite,
     artifact_of,
     columns,
+    error_json,
     job_of,
     step_columns,
     step_of,
+    storable,
     to_json,
 )
 from jobrunner.work import Artifact
@@ -46,7 +48,11 @@ Inserted = tuple[Job, str | None]
 """A row, and the digest its idempotency key was first used with; None where the row is new."""
 
 _AGAIN = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
-_BAD_DATA = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
+_BAD_DATA = (
+    asyncpg.DataError,
+    asyncpg.IntegrityConstraintViolationError,
+    asyncpg.CardinalityViolationError,  # one row twice in a batch: split, they follow each other
+)
 _AWAY = (
     OSError,
     TimeoutError,
@@ -63,6 +69,11 @@ CRASH_RECORD = {
     "code": "worker_crashed",
     "message": "The worker that ran this attempt died or lost its lease.",
     "retryable": True,
+}
+CANCEL_RECORD = {
+    "code": "cancelled",
+    "message": "Cancelled on request; its worker died before it had answered.",
+    "retryable": False,
 }
 
 
@@ -227,7 +238,7 @@ class Store:
         return [(write.step.job_id, write.step.name) in written for write in writes]
 
     async def save_progress(self, worker: UUID, notes: Sequence[ProgressNote]) -> None:
-        rows = columns((note.id, note.fence, note.fraction, note.note) for note in notes)
+        rows = columns((note.id, note.fence, note.fraction, storable(note.note)) for note in notes)
         await self._rows("save_progress", worker, *rows)
 
     async def remote_ids(self, provider: str, ids: Collection[str]) -> set[str]:
@@ -257,7 +268,8 @@ class Store:
             if not workers:
                 return []
             await connection.execute(query("bury_workers"), workers)
-            rows = await connection.fetch(query("rescue_jobs"), workers, CRASH_LIMIT, to_json(CRASH_RECORD))
+            records = to_json(CRASH_RECORD), to_json(CANCEL_RECORD)
+            rows = await connection.fetch(query("rescue_jobs"), workers, CRASH_LIMIT, *records)
             jobs = [job_of(row) for row in rows]
             await self._records.mirror(connection, jobs)
             return jobs
@@ -280,7 +292,7 @@ class Store:
                 if isinstance(verdict, tuple):
                     taken = await connection.fetch(query("adopt_job"), row["id"], *verdict, queue)
                 else:
-                    taken = await connection.fetch(query("refuse_job"), row["id"], "", to_json(verdict))
+                    taken = await connection.fetch(query("refuse_job"), row["id"], "", error_json(verdict))
                 jobs += map(job_of, taken)
             await self._records.mirror(connection, jobs)
             return jobs
@@ -362,6 +374,6 @@ def _job_columns(jobs: Sequence[NewJob]) -> list[list[Any]]:
 def _finish_columns(ends: Sequence[Finish]) -> list[list[Any]]:
     return columns(
         (end.id, end.fence, end.transition.status, end.transition.failures, to_json(end.transition.result))
-        + (end.transition.result_url, to_json(end.transition.error), end.transition.delay_s)
+        + (end.transition.result_url, error_json(end.transition.error), end.transition.delay_s)
         for end in ends
     )

@@ -41,7 +41,7 @@ class RecordTables:
     async def mirror(self, connection: Connection, jobs: Sequence[Job]) -> None:
         for module, table in self._tables.items():
             mine = sorted((job for job in jobs if job.module == module and job.record_id), key=_record_id)
-            if mine and not await self._write(connection, module, table, mine):
+            if mine and not await self._write(connection, module, table, mine) and len(mine) > 1:
                 for job in mine:  # one bad row must not keep its neighbours' records back
                     await self._write(connection, module, table, [job])
 
@@ -77,6 +77,8 @@ def _statement(module: str, table: RecordTable, types: Mapping[str, str]) -> str
                 f"setting `{key}.{field}`: {table.table} has no column {column}; it has {', '.join(sorted(types))}."
             )
     pairs = [f"{_quoted(column)} = new.{field}::{types[column]}" for field, column in written.items() if column]
+    if not pairs:
+        raise ConfigError(f"setting `{key}`: names no column to keep in step; set status, result_url or error.")
     return (
         f"UPDATE {_quoted(table.table)} AS record SET {', '.join(pairs)} "
         "FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS new (id, status, result_url, error) "

@@ -8,17 +8,18 @@ import asyncio
 import logging
 import socket
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from jobrunner.batch import Batcher
+from jobrunner.broker.connection import end_tasks
 from jobrunner.broker.queue import Entry, Queue
 from jobrunner.broker.stream import CANCEL
 from jobrunner.declare import TaskSpec
-from jobrunner.errors import Unavailable
+from jobrunner.errors import InvalidRequest, Unavailable
 from jobrunner.events import emit
 from jobrunner.failpoints import hit
 from jobrunner.job import Job, Status
@@ -28,6 +29,8 @@ from jobrunner.worker.attempt import Attempt
 from jobrunner.worker.lease import Lease
 from jobrunner.worker.tools import Tools
 from jobrunner.worker.upkeep import Adopt, Heartbeat, Progress, Reconcile, Rescue, Service, forever, hold_ms, tell
+
+T = TypeVar("T")
 
 IDLE_S = 10.0
 """An idle worker looks up from its sleep this often, to hear that it should stop waiting for a lost wake."""
@@ -44,6 +47,15 @@ _STUCK_SHARE = 10
 def health_check_key(queue: str) -> str:
     """One a host: `arq --check` on this host asks for this host's workers."""
     return f"{queue}:health-check:{socket.gethostname()}"
+
+
+def _job_id(raw: str) -> UUID | None:
+    """In our own spelling only: under another one the same job would stand in the queue twice."""
+    try:
+        job_id = UUID(raw)
+    except ValueError:
+        return None
+    return job_id if str(job_id) == raw else None
 
 
 class WorkerLoop:
@@ -124,9 +136,7 @@ class WorkerLoop:
             try:
                 yield
             finally:
-                for task in running:
-                    task.cancel()
-                await asyncio.wait(running)
+                await end_tasks(*running)
 
     # ---- claiming ------------------------------------------------------------------------------
 
@@ -137,7 +147,9 @@ class WorkerLoop:
                 self._slot_free.clear()
                 await self._slot_free.wait()
                 continue
-            await self._lease.valid()
+            if not self._lease.lasts:
+                await self._unless_stopped(self._lease.valid())
+                continue
             try:
                 jobs, next_due_s = await self._claim(free)
             except Unavailable as error:
@@ -147,9 +159,10 @@ class WorkerLoop:
             for job in jobs:
                 self._start(job)
             if not jobs:
-                if self._burst and not self._running:
+                if self._burst and not self._running and next_due_s != 0.0:
                     return
-                await self._sleep(IDLE_S if next_due_s is None else min(IDLE_S, next_due_s))
+                idle_s = _BACKOFF_S if self._burst else IDLE_S  # the end of its jobs is not what wakes a sleeper
+                await self._sleep(idle_s if next_due_s is None else min(idle_s, next_due_s))
 
     async def _claim(self, free: int) -> tuple[list[Job], float | None]:
         """Jobs that are now ours, and when the next one is due. Raises Unavailable where Postgres is away."""
@@ -183,12 +196,13 @@ class WorkerLoop:
 
     async def _ids(self, raw: list[str]) -> list[UUID]:
         """Anyone may have written into Redis: what is no id of ours is dropped, unread."""
-        ids, garbage = [], []
+        ids, garbage = list[UUID](), list[str]()
         for each in raw:
-            try:
-                ids.append(UUID(each))
-            except ValueError:
+            job_id = _job_id(each)
+            if job_id is None:
                 garbage.append(each)
+            else:
+                ids.append(job_id)
         if garbage:
             emit("queue.garbage", logging.WARNING, dropped=len(garbage), first=garbage[0][:80])
             await self._queue.drop(garbage)
@@ -216,14 +230,16 @@ class WorkerLoop:
         if self._away_since is not None:
             await self._pause(timeout_s)
             return
-        waking = asyncio.create_task(self._queue.wait(timeout_s))
-        stopping = asyncio.create_task(self._stopping.wait())
-        done, _ = await asyncio.wait([waking, stopping], return_when=asyncio.FIRST_COMPLETED)
-        for task in (waking, stopping):
-            task.cancel()
-        await asyncio.wait([waking, stopping])
-        if waking in done and isinstance(waking.exception(), Unavailable):
+        waking = await self._unless_stopped(self._queue.wait(timeout_s))
+        if not waking.cancelled() and isinstance(waking.exception(), Unavailable):
             await self._pause(_BACKOFF_S)
+
+    async def _unless_stopped(self, awaited: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Await it, or break it off when we are told to stop; either way its task has ended."""
+        task, stopping = asyncio.create_task(awaited), asyncio.create_task(self._stopping.wait())
+        await asyncio.wait([task, stopping], return_when=asyncio.FIRST_COMPLETED)
+        await end_tasks(task, stopping)
+        return task
 
     async def _pause(self, seconds: float) -> None:
         try:
@@ -251,14 +267,15 @@ class WorkerLoop:
             if attempt.abandoned and attempt.function is not None:
                 self._hold_stuck(attempt.function)
             if end is not None:
-                await self._write(end)
-        except Exception as error:  # noqa: BLE001  # ours, not the task's: the lease will bring the job back
+                await self._write(attempt, end)
+        except Exception as error:  # noqa: BLE001  # a bug of ours: the next worker gets the job when this one leaves
             emit("attempt.broke", logging.ERROR, job_id=str(job.id), exception=error)
         finally:
-            self._running.pop(job.id, None)
+            if self._running.get(job.id) is attempt:  # not the next attempt, which may have begun here already
+                del self._running[job.id]
             self._slot_free.set()
 
-    async def _write(self, end: Finish) -> None:
+    async def _write(self, attempt: Attempt, end: Finish) -> None:
         """Offer the outcome until Postgres takes it or says that the job is no longer ours."""
         while True:
             try:
@@ -267,6 +284,8 @@ class WorkerLoop:
                 emit("finish.waits", logging.WARNING, job_id=str(end.id), error=str(error))
                 await asyncio.sleep(_BACKOFF_S)
                 continue
+            except InvalidRequest as error:
+                job = await self._ends.add(attempt.refused(error))
             if job is None:
                 emit("finish.too_late", logging.WARNING, job_id=str(end.id), attempt=end.fence)
             return
