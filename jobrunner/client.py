@@ -39,7 +39,6 @@ _WATCH_S = 1.0
 """Whoever waits for a job asks Postgres this often, should Redis' notice not come."""
 
 _CANCEL_RECORD = {"code": "cancelled", "message": "Cancelled on request before it ran.", "retryable": False}
-Submission = tuple[TaskSpec[Any, Any], BaseModel, SubmitOptions]
 
 
 @dataclass(slots=True)
@@ -116,8 +115,8 @@ class Client:
             params=orjson.dumps(body),
             queue=self.queue.name,
             retries=spec.retries if options.retries is None else options.retries,
-            user_id=getattr(params, "user_id", None),
-            record_id=options.record_id or getattr(params, "record_id", None),
+            user_id=_text(getattr(params, "user_id", None)),
+            record_id=options.record_id or _text(getattr(params, "record_id", None)),
             metadata=options.metadata,
             idempotency_key=options.idempotency_key,
             digest=hashlib.sha256(orjson.dumps([*asked, delay_s], option=orjson.OPT_SORT_KEYS)).hexdigest(),
@@ -252,6 +251,11 @@ class Client:
     def _heard(self, ids: list[UUID]) -> None:
         if any(each in self._awaited for each in ids):
             self._look.set()
+
+
+def _text(value: Any) -> str | None:
+    """A user's task may count its users, or name them by uuid."""
+    return None if value is None else str(value)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from jobrunner.declare import TaskContext
 from jobrunner.job import Status
 from jobrunner.runtime import Runtime, opened
 from jobrunner.settings import Settings, Worker
-from jobrunner.worker import loop
+from jobrunner.worker import claims
 from jobrunner.worker.loop import WorkerLoop
 from tests.integration.worker.conftest import SOON_S, Heard, act, ended, play, working
 
@@ -58,7 +58,7 @@ async def test_long_work_goes_back_uncounted_at_once_if_told_twice(
 async def test_a_burst_worker_ends_when_nothing_is_due(
     runtime: Runtime, redis: ArqRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loop, "_BACKOFF_S", 0.05)
+    monkeypatch.setattr(claims, "BACKOFF_S", 0.05)
     await redis.zadd("arq:queue", {str(uuid4()): 1})  # a ghost at the head is no end
 
     async def hello(ctx: TaskContext) -> str:

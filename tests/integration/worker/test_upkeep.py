@@ -18,7 +18,7 @@ from jobrunner.job import Status
 from jobrunner.runtime import Runtime, opened
 from jobrunner.settings import Settings
 from jobrunner.store.rows import NewJob
-from jobrunner.worker import loop, upkeep
+from jobrunner.worker import claims, upkeep
 from jobrunner.worker.lease import Lease
 from jobrunner.worker.loop import WorkerLoop
 from tests.integration.worker.conftest import SOON_S, Heard, Line, Play, Played, act, ended, play, until, working
@@ -52,8 +52,8 @@ def settled(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "_AWAY_GRACE_S", 0.1)
-    monkeypatch.setattr(loop, "_BACKOFF_S", 0.05)
+    monkeypatch.setattr(claims, "_AWAY_GRACE_S", 0.1)
+    monkeypatch.setattr(claims, "BACKOFF_S", 0.05)
     monkeypatch.setattr(client, "_WATCH_S", 0.05)
 
 
@@ -240,7 +240,7 @@ async def test_a_cancel_reaches_a_running_job_without_redis(on_the_line: Runtime
 async def test_a_job_taken_in_while_redis_was_away_runs_when_it_is_back(
     on_the_line: Runtime, line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loop, "_AWAY_GRACE_S", SOON_S * 2)  # so that only Redis can bring it
+    monkeypatch.setattr(claims, "_AWAY_GRACE_S", SOON_S * 2)  # so that only Redis can bring it
     async with working(on_the_line):
         await line.cut()
         job = await play.delay(act=act(hello))
