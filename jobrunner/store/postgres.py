@@ -58,6 +58,7 @@ _AWAY = (
     TimeoutError,
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # the connection was cut in the middle of an operation
     asyncpg.OperatorInterventionError,  # being shut down or starting up
     asyncpg.InsufficientResourcesError,  # too many connections, disk full
 )

@@ -12,6 +12,15 @@ from jobrunner.settings import RecordTable
 from jobrunner.store.rows import Connection, columns
 
 
+_NOT_THE_TABLES = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.SerializationError,
+)
+"""Errors that say nothing of the application's table: the whole transaction is tried again, or fails."""
+
+
 def _quoted(name: str) -> str:
     return ".".join(f'"{part}"' for part in name.split("."))
 
@@ -50,9 +59,9 @@ class RecordTables:
         try:
             async with connection.transaction():
                 await connection.execute(self._statements[module], *columns(rows))
-        except (asyncpg.PostgresConnectionError, asyncpg.InterfaceError):
+        except _NOT_THE_TABLES:
             raise
-        except (asyncpg.PostgresError, asyncpg.InternalClientError) as error:
+        except asyncpg.PostgresError as error:
             if len(jobs) == 1:
                 emit(
                     "record_table.refused",

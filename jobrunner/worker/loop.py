@@ -219,7 +219,8 @@ class WorkerLoop:
                 await asyncio.sleep(claims.BACKOFF_S)
                 continue
             except InvalidRequest as error:
-                job = await self._ends.add(attempt.refused(error))
+                end = attempt.refused(error)
+                continue
             if job is None:
                 emit("finish.too_late", logging.WARNING, job_id=str(end.id), attempt=end.fence)
             return
