@@ -11,7 +11,6 @@ from jobrunner.job import Job
 from jobrunner.settings import RecordTable
 from jobrunner.store.rows import Connection, columns
 
-
 _NOT_THE_TABLES = (
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
