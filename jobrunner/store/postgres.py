@@ -282,13 +282,18 @@ class Store:
         return [Active(row["id"], row["task"], Status(row["status"]), row["due_at"], row["updated_at"]) for row in rows]
 
     async def adopt(
-        self, judge: Callable[[Job], tuple[str, int] | dict[str, Any]], *, queue: str, limit: int
+        self,
+        judge: Callable[[Job], tuple[str, int] | dict[str, Any]],
+        *,
+        tasks: Collection[str],
+        queue: str,
+        limit: int,
     ) -> list[Job]:
         """Take in rows that an application inserted; `judge` answers (module, retries) or the error to fail with."""
 
         async def work(connection: Connection) -> list[Job]:
             jobs: list[Job] = []
-            for row in await connection.fetch(query("foreign_jobs"), limit):
+            for row in await connection.fetch(query("foreign_jobs"), list(tasks), limit):
                 verdict = judge(job_of(row))
                 if isinstance(verdict, tuple):
                     taken = await connection.fetch(query("adopt_job"), row["id"], *verdict, queue)
@@ -299,11 +304,6 @@ class Store:
             return jobs
 
         return await self._transaction(work)
-
-    async def next_due_s(self, queue: str) -> float | None:
-        """Seconds until the next pending job is due (negative if overdue), or None."""
-        row = await self._row("next_due", queue)
-        return None if row is None else row[0]
 
     async def alive_workers(self, queue: str) -> int:
         row = await self._row("alive_workers", queue)

@@ -165,9 +165,11 @@ WHERE status IN ('pending', 'in_progress') AND module IS NOT NULL AND queue = $1
 ORDER BY id LIMIT $3
 
 -- name: foreign_jobs
--- Rows that an application inserted itself.
-SELECT * FROM jobrunner.jobs WHERE module IS NULL AND status = 'pending'
-ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED
+-- Rows that an application inserted itself; one of a task that this worker lacks is another's to take, for a minute.
+SELECT * FROM jobrunner.jobs
+WHERE module IS NULL AND status = 'pending'
+  AND (task = ANY ($1::text[]) OR created_at < now() - interval '1 minute')
+ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED
 
 -- name: adopt_job
 UPDATE jobrunner.jobs SET module = $2, retries = coalesce(retries, $3), queue = $4,
@@ -226,7 +228,3 @@ RETURNING *
 
 -- name: alive_workers
 SELECT count(*) FROM jobrunner.workers WHERE dead_at IS NULL AND lease_until > now() AND queue = $1
-
--- name: next_due
-SELECT extract(epoch FROM min(due_at) - now())::float8 FROM jobrunner.jobs
-WHERE status = 'pending' AND module IS NOT NULL AND queue = $1

@@ -184,7 +184,7 @@ class Adopt:
         self._tasks = tasks
 
     async def run_once(self) -> None:
-        while jobs := await self._store.adopt(self._judge, queue=self._queue.name, limit=_PAGE):
+        while jobs := await self._store.adopt(self._judge, tasks=self._tasks, queue=self._queue.name, limit=_PAGE):
             await tell(self._queue, self._notices, jobs)
 
     def _judge(self, job: Job) -> tuple[str, int] | dict[str, Any]:

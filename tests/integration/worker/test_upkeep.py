@@ -264,6 +264,8 @@ async def test_a_row_that_an_application_inserts_is_a_submission(
     bad = await inserted(database, "play", '{"act": 7}')
     broken = await inserted(database, "play_brokenly", "{}")
     unknown = await inserted(database, "no such task", "{}")
+    await database.execute("UPDATE jobrunner.jobs SET created_at = now() - interval '1 hour' WHERE id = $1", unknown)
+    another_s = await inserted(database, "another worker's task", "{}")
     async with working(runtime):
         rows = [await ended(runtime, each) for each in (good, bad, broken, unknown)]
     assert [(row.status, (row.error or {}).get("code")) for row in rows] == [
@@ -272,4 +274,5 @@ async def test_a_row_that_an_application_inserts_is_a_submission(
         (Status.FAILED, "invalid_params"),
         (Status.FAILED, "unknown_task"),
     ]
+    assert (await runtime.client.get(another_s)).status is Status.PENDING
     assert (rows[0].module, rows[0].retries, rows[0].user_id) == ("image", play.retries, "ann")
