@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from uuid_utils.compat import uuid7
 
 from jobrunner.batch import Batcher
+from jobrunner.broker.connection import end_tasks
 from jobrunner.broker.queue import Entry, Queue
 from jobrunner.broker.stream import CANCEL, ENDED, Notices
 from jobrunner.declare import SubmitOptions, TaskSpec
@@ -38,7 +39,6 @@ _WATCH_S = 1.0
 """Whoever waits for a job asks Postgres this often, should Redis' notice not come."""
 
 _CANCEL_RECORD = {"code": "cancelled", "message": "Cancelled on request before it ran.", "retryable": False}
-Submission = tuple[TaskSpec[Any, Any], BaseModel, SubmitOptions]
 
 
 @dataclass(slots=True)
@@ -73,8 +73,7 @@ class Client:
             if client._background:
                 await asyncio.wait(client._background)
             if client._watcher is not None:
-                client._watcher.cancel()
-                await asyncio.wait([client._watcher])
+                await end_tasks(client._watcher)
 
     # ---- submitting ----------------------------------------------------------------------------
 
@@ -90,7 +89,10 @@ class Client:
 
         Raises InvalidParams, IdempotencyMismatch, Unavailable (nothing was kept).
         """
-        new = self._new_job(spec, params, options)
+        try:
+            new = self._new_job(spec, params, options)
+        except orjson.JSONEncodeError as error:
+            raise InvalidParams(f"{spec.name}: params and metadata must be plain JSON: {error}") from error
         try:
             job, digest = await self._submits.add(new)
         except InvalidRequest as error:
@@ -113,8 +115,8 @@ class Client:
             params=orjson.dumps(body),
             queue=self.queue.name,
             retries=spec.retries if options.retries is None else options.retries,
-            user_id=getattr(params, "user_id", None),
-            record_id=options.record_id or getattr(params, "record_id", None),
+            user_id=_text(getattr(params, "user_id", None)),
+            record_id=options.record_id or _text(getattr(params, "record_id", None)),
             metadata=options.metadata,
             idempotency_key=options.idempotency_key,
             digest=hashlib.sha256(orjson.dumps([*asked, delay_s], option=orjson.OPT_SORT_KEYS)).hexdigest(),
@@ -254,6 +256,11 @@ class Client:
     def _heard(self, ids: list[UUID]) -> None:
         if any(each in self._awaited for each in ids):
             self._look.set()
+
+
+def _text(value: Any) -> str | None:
+    """A user's task may count its users, or name them by uuid."""
+    return None if value is None else str(value)
 
 
 @dataclass(frozen=True, slots=True)

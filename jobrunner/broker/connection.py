@@ -1,7 +1,9 @@
 """One way to reach Redis, for our own commands and for arq's tools alike."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
+from typing import Any
 
 from arq.connections import ArqRedis, RedisSettings
 from redis.asyncio import BlockingConnectionPool
@@ -14,6 +16,7 @@ CONNECT_S = 2
 ANSWER_S = 2.0
 """Redis is asked for hints only, so nobody waits long for it."""
 
+_CANCEL_AGAIN_S = 0.5
 _KEEPALIVE = {"socket_keepalive": True, "health_check_interval": 30}
 
 
@@ -23,6 +26,15 @@ async def mapped_errors() -> AsyncIterator[None]:
         yield
     except (RedisError, OSError, TimeoutError) as error:
         raise Unavailable(f"Redis did not answer ({str(error) or type(error).__name__}).") from error
+
+
+async def end_tasks(*tasks: asyncio.Task[Any]) -> None:
+    """Cancel until all have ended: a cancellation may be lost inside a Redis call, and a loop would then go on."""
+    pending: Collection[asyncio.Task[Any]] = tasks
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=_CANCEL_AGAIN_S)
 
 
 def make_redis(url: str, *, connections: int, answer_s: float | None = ANSWER_S) -> ArqRedis:

@@ -29,6 +29,8 @@ PAYLOAD_MS = 7 * 86_400_000
 
 EPOCH_KEY = "jobrunner:epoch"
 
+_FOREIGN = "surrogateescape"
+
 WAKE_CAP = 64
 """More tokens than workers could use say nothing more."""
 
@@ -49,14 +51,14 @@ if redis.call('LLEN', KEYS[2]) < tonumber(ARGV[4]) then redis.call('LPUSH', KEYS
 """
 
 # Takes the due ids and moves each to where its hard timeout ends, so that it never sits at the queue's head again.
-# A payload that is no JSON of ours holds for the longest time of all: Postgres will say what the id is.
+# A payload that is none of ours, or no string at all, holds for the longest time: Postgres will say what the id is.
 _CLAIM = """
 local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[1], 'LIMIT', 0, ARGV[2])
 local holds = cjson.decode(ARGV[3])
 for _, id in ipairs(due) do
   local hold = holds['']
-  local payload = redis.call('GET', 'arq:job:' .. id)
-  if payload then
+  local payload = redis.pcall('GET', 'arq:job:' .. id)
+  if type(payload) == 'string' then
     local ok, job = pcall(cjson.decode, payload)
     if ok and type(job) == 'table' and type(job.f) == 'string' then hold = holds[job.f] or hold end
   end
@@ -73,7 +75,10 @@ return {due, head[2] or false}
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """`next_due_s`: seconds until the next id is due, None if the queue is empty."""
+    """`next_due_s`: seconds until the next id is due, None if the queue is empty.
+
+    `ids` are as they stand in Redis; bytes that are no UTF-8 are kept as surrogates, so that `drop` finds them.
+    """
 
     ids: list[str]
     next_due_s: float | None
@@ -184,7 +189,7 @@ class Queue:
         async with mapped_errors():
             ids, head = await self._claim(keys=[self.name, self._wake], args=[now, limit, orjson.dumps(holds)])
         next_due_s = None if head is None else max(0.0, (float(head) - now) / 1000)
-        return Claimed([raw.decode(errors="replace") for raw in ids], next_due_s)
+        return Claimed([raw.decode(errors=_FOREIGN) for raw in ids], next_due_s)
 
     async def hold(self, ids: Collection[str], until_ms: int) -> None:
         """Show these as in progress until then: claims that came about without Redis."""
@@ -267,5 +272,6 @@ class Queue:
 
 def _forget(pipe: Any, queue: str, ids: Collection[str]) -> None:
     prefixes = (job_key_prefix, in_progress_key_prefix, retry_key_prefix)
-    pipe.zrem(queue, *ids)
-    pipe.delete(*(prefix + job_id for job_id in ids for prefix in prefixes))
+    raw = [job_id.encode(errors=_FOREIGN) for job_id in ids]
+    pipe.zrem(queue, *raw)
+    pipe.delete(*(prefix.encode() + job_id for job_id in raw for prefix in prefixes))

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import orjson
 
-from jobrunner.broker.connection import make_redis, mapped_errors
+from jobrunner.broker.connection import end_tasks, make_redis, mapped_errors
 from jobrunner.errors import Unavailable
 from jobrunner.events import emit
 
@@ -42,8 +42,7 @@ class Notices:
         try:
             yield
         finally:
-            task.cancel()
-            await asyncio.wait([task])
+            await end_tasks(task)
 
     async def _listen(self, channel: str, heard: Callable[[list[UUID]], None]) -> None:
         while True:

@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import os
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,10 +51,6 @@ class FileArtifacts:
         if not found.is_file() or found.is_symlink():
             raise NotFound("The artifact's file is gone from the store; retry its job to make it again.")
         return found
-
-    def free_bytes(self) -> int:
-        self._root.mkdir(parents=True, exist_ok=True)
-        return shutil.disk_usage(self._root).free
 
 
 def _sync_directory(directory: Path) -> None:

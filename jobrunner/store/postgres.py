@@ -32,9 +32,11 @@ from jobrunner.store.rows import (
     StepWrite,
     artifact_of,
     columns,
+    error_json,
     job_of,
     step_columns,
     step_of,
+    storable,
     to_json,
 )
 from jobrunner.work import Artifact
@@ -46,12 +48,17 @@ Inserted = tuple[Job, str | None]
 """A row, and the digest its idempotency key was first used with; None where the row is new."""
 
 _AGAIN = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
-_BAD_DATA = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
+_BAD_DATA = (
+    asyncpg.DataError,
+    asyncpg.IntegrityConstraintViolationError,
+    asyncpg.CardinalityViolationError,  # one row twice in a batch: split, they follow each other
+)
 _AWAY = (
     OSError,
     TimeoutError,
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # the connection was cut in the middle of an operation
     asyncpg.OperatorInterventionError,  # being shut down or starting up
     asyncpg.InsufficientResourcesError,  # too many connections, disk full
 )
@@ -63,6 +70,11 @@ CRASH_RECORD = {
     "code": "worker_crashed",
     "message": "The worker that ran this attempt died or lost its lease.",
     "retryable": True,
+}
+CANCEL_RECORD = {
+    "code": "cancelled",
+    "message": "Cancelled on request; its worker died before it had answered.",
+    "retryable": False,
 }
 
 
@@ -230,7 +242,7 @@ class Store:
         return [(write.step.job_id, write.step.name) in written for write in writes]
 
     async def save_progress(self, worker: UUID, notes: Sequence[ProgressNote]) -> None:
-        rows = columns((note.id, note.fence, note.fraction, note.note) for note in notes)
+        rows = columns((note.id, note.fence, note.fraction, storable(note.note)) for note in notes)
         await self._rows("save_progress", worker, *rows)
 
     async def remote_ids(self, provider: str, ids: Collection[str]) -> set[str]:
@@ -260,7 +272,8 @@ class Store:
             if not workers:
                 return []
             await connection.execute(query("bury_workers"), workers)
-            rows = await connection.fetch(query("rescue_jobs"), workers, CRASH_LIMIT, to_json(CRASH_RECORD))
+            records = to_json(CRASH_RECORD), to_json(CANCEL_RECORD)
+            rows = await connection.fetch(query("rescue_jobs"), workers, CRASH_LIMIT, *records)
             jobs = [job_of(row) for row in rows]
             await self._records.mirror(connection, jobs)
             return jobs
@@ -272,28 +285,28 @@ class Store:
         return [Active(row["id"], row["task"], Status(row["status"]), row["due_at"], row["updated_at"]) for row in rows]
 
     async def adopt(
-        self, judge: Callable[[Job], tuple[str, int] | dict[str, Any]], *, queue: str, limit: int
+        self,
+        judge: Callable[[Job], tuple[str, int] | dict[str, Any]],
+        *,
+        tasks: Collection[str],
+        queue: str,
+        limit: int,
     ) -> list[Job]:
         """Take in rows that an application inserted; `judge` answers (module, retries) or the error to fail with."""
 
         async def work(connection: Connection) -> list[Job]:
             jobs: list[Job] = []
-            for row in await connection.fetch(query("foreign_jobs"), limit):
+            for row in await connection.fetch(query("foreign_jobs"), list(tasks), limit):
                 verdict = judge(job_of(row))
                 if isinstance(verdict, tuple):
                     taken = await connection.fetch(query("adopt_job"), row["id"], *verdict, queue)
                 else:
-                    taken = await connection.fetch(query("refuse_job"), row["id"], "", to_json(verdict))
+                    taken = await connection.fetch(query("refuse_job"), row["id"], "", error_json(verdict))
                 jobs += map(job_of, taken)
             await self._records.mirror(connection, jobs)
             return jobs
 
         return await self._transaction(work)
-
-    async def next_due_s(self, queue: str) -> float | None:
-        """Seconds until the next pending job is due (negative if overdue), or None."""
-        row = await self._row("next_due", queue)
-        return None if row is None else row[0]
 
     async def alive_workers(self, queue: str) -> int:
         row = await self._row("alive_workers", queue)
@@ -372,6 +385,6 @@ def _artifact_row(artifact: Artifact, step: str | None) -> tuple[Any, ...]:
 def _finish_columns(ends: Sequence[Finish]) -> list[list[Any]]:
     return columns(
         (end.id, end.fence, end.transition.status, end.transition.failures, to_json(end.transition.result))
-        + (end.transition.result_url, to_json(end.transition.error), end.transition.delay_s)
+        + (end.transition.result_url, error_json(end.transition.error), end.transition.delay_s)
         for end in ends
     )

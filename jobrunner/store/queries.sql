@@ -19,11 +19,13 @@ SELECT * FROM jobrunner.jobs WHERE idempotency_key = ANY ($1::text[])
 
 -- name: claim
 -- $1 worker, $2 queue, $3 known tasks, $4 how many, $5 the ids that Redis named, or NULL to take what is due.
-WITH due AS (
+-- The lock makes a burial wait for this statement, or this statement see the burial: the dead claim nothing.
+WITH alive AS MATERIALIZED (
+  SELECT id FROM jobrunner.workers WHERE id = $1 AND dead_at IS NULL FOR KEY SHARE
+), due AS (
   SELECT id FROM jobrunner.jobs
   WHERE status = 'pending' AND module IS NOT NULL AND queue = $2 AND due_at <= now()
-    AND task = ANY ($3::text[]) AND ($5::uuid[] IS NULL OR id = ANY ($5))
-    AND EXISTS (SELECT FROM jobrunner.workers WHERE workers.id = $1 AND dead_at IS NULL)
+    AND task = ANY ($3::text[]) AND ($5::uuid[] IS NULL OR id = ANY ($5)) AND EXISTS (SELECT FROM alive)
   ORDER BY due_at, id LIMIT $4 FOR UPDATE SKIP LOCKED
 )
 UPDATE jobrunner.jobs AS job
@@ -88,7 +90,8 @@ ORDER BY said.job_id, said.name
 ON CONFLICT (job_id, name) DO UPDATE
 SET fence = excluded.fence, state = excluded.state, sequence = excluded.sequence, provider = excluded.provider,
     plan = excluded.plan, remote_id = excluded.remote_id, handle = excluded.handle, result = excluded.result,
-    error = excluded.error, updated_at = now()
+    error = excluded.error, updated_at = now(),
+    created_at = CASE WHEN excluded.sequence > steps.sequence THEN now() ELSE steps.created_at END
 RETURNING job_id, name
 
 -- name: steps_of
@@ -140,7 +143,8 @@ ORDER BY id FOR UPDATE SKIP LOCKED
 UPDATE jobrunner.workers SET dead_at = now() WHERE id = ANY ($1::uuid[])
 
 -- name: rescue_jobs
--- $1 dead workers, $2 at how many crashes a job is given up, $3 the error record of one that is.
+-- $1 dead workers, $2 at how many crashes a job is given up, $3 the error record of one that is, $4 that of one whose
+-- cancellation its worker did not live to write.
 WITH lost AS (
   SELECT id FROM jobrunner.jobs WHERE worker_id = ANY ($1::uuid[]) AND status = 'in_progress'
   ORDER BY id FOR UPDATE
@@ -149,7 +153,7 @@ UPDATE jobrunner.jobs AS job
 SET worker_id = NULL, crashes = crashes + 1, due_at = now(), updated_at = now(),
     status = CASE WHEN cancel_requested_at IS NOT NULL THEN 'cancelled'
                   WHEN crashes + 1 >= $2 THEN 'failed' ELSE 'pending' END,
-    error = CASE WHEN cancel_requested_at IS NULL AND crashes + 1 >= $2 THEN $3::jsonb END,
+    error = CASE WHEN cancel_requested_at IS NOT NULL THEN $4::jsonb WHEN crashes + 1 >= $2 THEN $3::jsonb END,
     errors = errors || jsonb_build_array($3::jsonb || jsonb_build_object('attempt', fence, 'at', now())),
     completed_at = CASE WHEN cancel_requested_at IS NOT NULL OR crashes + 1 >= $2 THEN now() END
 FROM lost WHERE job.id = lost.id
@@ -162,9 +166,11 @@ WHERE status IN ('pending', 'in_progress') AND module IS NOT NULL AND queue = $1
 ORDER BY id LIMIT $3
 
 -- name: foreign_jobs
--- Rows that an application inserted itself.
-SELECT * FROM jobrunner.jobs WHERE module IS NULL AND status = 'pending'
-ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED
+-- Rows that an application inserted itself; one of a task that this worker lacks is another's to take, for a minute.
+SELECT * FROM jobrunner.jobs
+WHERE module IS NULL AND status = 'pending'
+  AND (task = ANY ($1::text[]) OR created_at < now() - interval '1 minute')
+ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED
 
 -- name: adopt_job
 UPDATE jobrunner.jobs SET module = $2, retries = coalesce(retries, $3), queue = $4,
@@ -205,12 +211,12 @@ RETURNING *
 
 -- name: retry_job
 -- A person's decision: the budget starts anew and the old outcome stays in the history. What may be bought again by
--- it: a submit of unknown outcome, and work that was cancelled at the provider when the job ended, or expired there.
+-- it: a submit whose outcome nobody could find out, and work that was cancelled at the provider or expired there.
 WITH forgotten AS (
   UPDATE jobrunner.steps AS step SET state = 'failed', updated_at = now()
   FROM jobrunner.jobs AS job
   WHERE job.id = $1 AND step.job_id = $1 AND job.status IN ('failed', 'cancelled')
-    AND (step.state = 'intent' OR step.state = 'running'
+    AND (step.state = 'intent' AND job.error ->> 'code' = 'submit_outcome_unknown' OR step.state = 'running'
          AND (job.status = 'cancelled' OR job.error ->> 'code' IN ('timeout', 'soft_timeout', 'artifact_expired')))
 )
 UPDATE jobrunner.jobs
@@ -223,7 +229,3 @@ RETURNING *
 
 -- name: alive_workers
 SELECT count(*) FROM jobrunner.workers WHERE dead_at IS NULL AND lease_until > now() AND queue = $1
-
--- name: next_due
-SELECT extract(epoch FROM min(due_at) - now())::float8 FROM jobrunner.jobs
-WHERE status = 'pending' AND module IS NOT NULL AND queue = $1

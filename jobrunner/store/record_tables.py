@@ -11,6 +11,14 @@ from jobrunner.job import Job
 from jobrunner.settings import RecordTable
 from jobrunner.store.rows import Connection, columns
 
+_NOT_THE_TABLES = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.SerializationError,
+)
+"""Errors that say nothing of the application's table: the whole transaction is tried again, or fails."""
+
 
 def _quoted(name: str) -> str:
     return ".".join(f'"{part}"' for part in name.split("."))
@@ -41,7 +49,7 @@ class RecordTables:
     async def mirror(self, connection: Connection, jobs: Sequence[Job]) -> None:
         for module, table in self._tables.items():
             mine = sorted((job for job in jobs if job.module == module and job.record_id), key=_record_id)
-            if mine and not await self._write(connection, module, table, mine):
+            if mine and not await self._write(connection, module, table, mine) and len(mine) > 1:
                 for job in mine:  # one bad row must not keep its neighbours' records back
                     await self._write(connection, module, table, [job])
 
@@ -50,9 +58,9 @@ class RecordTables:
         try:
             async with connection.transaction():
                 await connection.execute(self._statements[module], *columns(rows))
-        except (asyncpg.PostgresConnectionError, asyncpg.InterfaceError):
+        except _NOT_THE_TABLES:
             raise
-        except (asyncpg.PostgresError, asyncpg.InternalClientError) as error:
+        except asyncpg.PostgresError as error:
             if len(jobs) == 1:
                 emit(
                     "record_table.refused",
@@ -77,6 +85,8 @@ def _statement(module: str, table: RecordTable, types: Mapping[str, str]) -> str
                 f"setting `{key}.{field}`: {table.table} has no column {column}; it has {', '.join(sorted(types))}."
             )
     pairs = [f"{_quoted(column)} = new.{field}::{types[column]}" for field, column in written.items() if column]
+    if not pairs:
+        raise ConfigError(f"setting `{key}`: names no column to keep in step; set status, result_url or error.")
     return (
         f"UPDATE {_quoted(table.table)} AS record SET {', '.join(pairs)} "
         "FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS new (id, status, result_url, error) "

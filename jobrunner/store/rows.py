@@ -9,6 +9,7 @@ from uuid import UUID
 import asyncpg
 import orjson
 
+from jobrunner.errors import InvalidRequest
 from jobrunner.job import Job, Status, Transition
 from jobrunner.work import Artifact, Handle, Plan
 
@@ -115,7 +116,23 @@ _COLUMNS = tuple(field.name for field in fields(Job))
 
 
 def to_json(value: Any) -> str | None:
-    return None if value is None else orjson.dumps(value).decode()
+    """Raises InvalidRequest for what JSON cannot say: a lone surrogate, an integer beyond 64 bits, a foreign object."""
+    try:
+        return None if value is None else orjson.dumps(value).decode()
+    except TypeError as error:
+        raise InvalidRequest(f"This is no JSON: {error}") from error
+
+
+def error_json(record: Mapping[str, Any] | None) -> str | None:
+    """An error record holds foreign words, an exception's or a provider's: they must not stop it from being kept."""
+    if record is None:
+        return None
+    return to_json({key: storable(value) if isinstance(value, str) else value for key, value in record.items()})
+
+
+def storable(text: str) -> str:
+    """`text` without what Postgres keeps in no text: NUL and lone surrogates."""
+    return text.replace("\0", "\ufffd").encode(errors="replace").decode()
 
 
 def job_of(row: asyncpg.Record) -> Job:
@@ -169,7 +186,7 @@ def step_columns(steps: Sequence[Step]) -> list[list[Any]]:
             step.handle.id if step.handle else None,
             to_json(step.handle),
             to_json(step.result),
-            to_json(step.error),
+            error_json(step.error),
         )
         for step in steps
     )

@@ -6,7 +6,7 @@ import shutil
 from typing import Any
 
 from jobrunner.declare import TaskSpec
-from jobrunner.errors import InvalidParams, JobrunnerError, PermanentError
+from jobrunner.errors import InvalidParams, InvalidRequest, JobrunnerError, PermanentError
 from jobrunner.events import emit
 from jobrunner.job import Cancelled, HandedBack, Job, Outcome, Raised, Returned, TimedOut, decide
 from jobrunner.store.rows import Finish
@@ -29,12 +29,23 @@ class Attempt:
 
     async def run(self) -> Finish | None:
         """What is to be written, or None if the job is no longer ours. Raises nothing of the task's."""
-        outcome = await self._outcome()
+        try:
+            outcome = await self._outcome()
+        except Exception as error:  # noqa: BLE001  # what we or a params model got wrong ends the job, not its worker
+            emit("attempt.broke", logging.ERROR, job_id=str(self.job.id), exception=error)
+            outcome = Raised(error)
         self._context.close()
         if not self.abandoned:
             await asyncio.to_thread(shutil.rmtree, self._tools.spool / str(self.job.id), ignore_errors=True)
         if outcome is None:
             return None
+        return self._finish(outcome)
+
+    def refused(self, error: InvalidRequest) -> Finish:
+        """What to write where the database refuses the attempt's own end, e.g. for a NUL in its result."""
+        return self._finish(Raised(PermanentError(f"The result cannot be kept: {error}", code="result_not_storable")))
+
+    def _finish(self, outcome: Outcome) -> Finish:
         return Finish(self.job.id, self.job.fence, decide(self.job, outcome, backoff=self._spec.backoff))
 
     def stop(self, why: Stop) -> None:

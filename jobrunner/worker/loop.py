@@ -7,36 +7,36 @@ the lease; go. A second signal skips the waiting.
 import asyncio
 import logging
 import socket
-import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, TypeVar
 from uuid import UUID
 
 from jobrunner.batch import Batcher
-from jobrunner.broker.queue import Entry, Queue
+from jobrunner.broker.connection import end_tasks
+from jobrunner.broker.queue import Queue
 from jobrunner.broker.stream import CANCEL
 from jobrunner.declare import TaskSpec
-from jobrunner.errors import Unavailable
+from jobrunner.errors import InvalidRequest, Unavailable
 from jobrunner.events import emit
 from jobrunner.failpoints import hit
 from jobrunner.job import Job, Status
 from jobrunner.runtime import Runtime
-from jobrunner.store.rows import Finish, Looked, StepWrite
+from jobrunner.store.rows import Finish, StepWrite
+from jobrunner.worker import claims
 from jobrunner.worker.attempt import Attempt
+from jobrunner.worker.claims import Claims
 from jobrunner.worker.lease import Lease
 from jobrunner.worker.tools import Tools
 from jobrunner.worker.upkeep import Adopt, Heartbeat, Progress, Reconcile, Rescue, Service, forever, hold_ms, tell
 
+T = TypeVar("T")
+
 IDLE_S = 10.0
 """An idle worker looks up from its sleep this often, to hear that it should stop waiting for a lost wake."""
 
-_AWAY_GRACE_S = 5.0
-"""How long Redis may be away before due rows are claimed straight from Postgres."""
-_BACKOFF_S = 1.0
 _HAND_BACK_S = 1.5
-_ELSEWHERE_S = 30.0
 _STUCK_SHARE = 10
 """A worker with more than one in this many slots held by functions that do not end drains and exits."""
 
@@ -58,10 +58,10 @@ class WorkerLoop:
         self._slots = settings.worker.max_jobs
         self._drain_s = settings.worker.drain_s
         self._tasks: Mapping[str, TaskSpec[Any, Any]] = runtime.tasks
-        self._holds_ms = {name: hold_ms(spec) for name, spec in self._tasks.items()}
         self._lease = Lease(
             runtime.store, queue=settings.worker.queue, max_jobs=self._slots, lease_s=settings.worker.lease_s
         )
+        self._claims = Claims(runtime.store, runtime.queue, runtime.tasks, lambda: self._lease.worker)
         self._tools = Tools(
             store=runtime.store,
             lease=self._lease,
@@ -75,18 +75,19 @@ class WorkerLoop:
         self._ends: Batcher[Finish, Job | None] = Batcher(self._write_ends)
         self._running: dict[UUID, Attempt] = {}
         self._attempts: set[asyncio.Task[None]] = set()
+        self._telling: set[asyncio.Task[None]] = set()
         self._stuck: set[asyncio.Task[Any]] = set()
         self._slot_free = asyncio.Event()
         self._stopping = asyncio.Event()
         self._hurry = asyncio.Event()
-        self._away_since: float | None = None
+        self._gave_up = False
         self._counts = {"complete": 0, "failed": 0, "retried": 0}
         self.ready = asyncio.Event()
 
     # ---- life ----------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Work until `stop()`. Raises ConfigError or Unavailable if it cannot start."""
+        """Work until `stop()`. Raises ConfigError or Unavailable if it cannot start, or has to be replaced."""
         await self._queue.check()
         await self._lease.take()
         async with self._upkeep():
@@ -97,6 +98,11 @@ class WorkerLoop:
             finally:
                 await self._drain()
         emit("worker.stopped", worker=str(self._lease.worker), **self._counts)
+        if self._gave_up:
+            raise Unavailable(
+                "Too many slots were held by task functions that do not end when they are cancelled; this worker ends "
+                "so that its supervisor starts a fresh one. Look for `task.stuck` above."
+            )
 
     def stop(self) -> None:
         """Drain and end; called again: end without waiting for running jobs."""
@@ -109,13 +115,14 @@ class WorkerLoop:
     async def _upkeep(self) -> AsyncIterator[None]:
         """Everything that runs beside the claiming, until the drain is over."""
         runtime, lease = self._runtime, self._lease
+        holds_ms = {name: hold_ms(spec) for name, spec in self._tasks.items()}
         heartbeat = Heartbeat(
             lease, in_flight=lambda: len(self._running), cancel=self._cancel, died=self._reborn, beat=self._beat
         )
         services: list[Service] = [
             heartbeat,
             Rescue(self._store, self._queue, runtime.notices, lease),
-            Reconcile(self._store, self._queue, self._holds_ms, every_s=min(10.0, lease.lease_s / 3)),
+            Reconcile(self._store, self._queue, holds_ms, every_s=min(10.0, lease.lease_s / 3)),
             Adopt(self._store, self._queue, runtime.notices, self._tasks),
             Progress(self._tools),
         ]
@@ -125,9 +132,7 @@ class WorkerLoop:
             try:
                 yield
             finally:
-                for task in running:
-                    task.cancel()
-                await asyncio.wait(running)
+                await end_tasks(*running)
 
     # ---- claiming ------------------------------------------------------------------------------
 
@@ -138,93 +143,38 @@ class WorkerLoop:
                 self._slot_free.clear()
                 await self._slot_free.wait()
                 continue
-            await self._lease.valid()
+            if not self._lease.lasts:
+                await self._unless_stopped(self._lease.valid())
+                continue
             try:
-                jobs, next_due_s = await self._claim(free)
+                jobs, next_due_s = await self._claims.take(free)
             except Unavailable as error:
                 emit("claim.waits", logging.WARNING, error=str(error))
-                await self._pause(_BACKOFF_S)
+                await self._pause(claims.BACKOFF_S)
                 continue
             for job in jobs:
                 self._start(job)
             if not jobs:
-                if self._burst and not self._running:
+                if self._burst and not self._running and next_due_s != 0.0:
                     return
-                await self._sleep(IDLE_S if next_due_s is None else min(IDLE_S, next_due_s))
-
-    async def _claim(self, free: int) -> tuple[list[Job], float | None]:
-        """Jobs that are now ours, and when the next one is due. Raises Unavailable where Postgres is away."""
-        try:
-            claimed = await self._queue.claim(free, self._holds_ms)
-            self._away_since = None
-        except Unavailable as error:
-            return await self._claim_without_redis(free, error)
-        ids = await self._ids(claimed.ids)
-        if not ids:
-            return [], claimed.next_due_s
-        await hit("claim.between")
-        jobs = await self._claim_rows(len(ids), ids)
-        taken = {job.id for job in jobs}
-        await self._return_others([each for each in ids if each not in taken])
-        return jobs, 0.0
-
-    async def _claim_without_redis(self, free: int, error: Unavailable) -> tuple[list[Job], float | None]:
-        now = time.monotonic()
-        if self._away_since is None:
-            self._away_since = now
-            emit("redis.away", logging.ERROR, error=str(error))
-        if now - self._away_since < _AWAY_GRACE_S:
-            return [], _BACKOFF_S
-        return await self._claim_rows(free, None), _BACKOFF_S
-
-    async def _claim_rows(self, limit: int, ids: Sequence[UUID] | None) -> list[Job]:
-        return await self._store.claim(
-            self._lease.worker, queue=self._queue.name, tasks=self._tasks.keys(), limit=limit, ids=ids
-        )
-
-    async def _ids(self, raw: list[str]) -> list[UUID]:
-        """Anyone may have written into Redis: what is no id of ours is dropped, unread."""
-        ids, garbage = [], []
-        for each in raw:
-            try:
-                ids.append(UUID(each))
-            except ValueError:
-                garbage.append(each)
-        if garbage:
-            emit("queue.garbage", logging.WARNING, dropped=len(garbage), first=garbage[0][:80])
-            await self._queue.drop(garbage)
-        return ids
-
-    async def _return_others(self, ids: list[UUID]) -> None:
-        """What Redis named and Postgres did not give: ended, not due yet, held by another, or nothing at all."""
-        if not ids:
-            return
-        looked = {row.id: row for row in await self._store.look_up(self._queue.name, ids)}
-        await self._queue.drop([str(each) for each in ids if each not in looked or looked[each].status.terminal])
-        pending = [row for row in looked.values() if row.status is Status.PENDING]
-        await self._queue.push([self._later(row) for row in pending], again=True)
-
-    def _later(self, row: Looked) -> Entry:
-        if row.early:
-            return Entry(row.id, row.task, row.due_at)
-        if row.task in self._tasks:  # locked by a transaction under way
-            return Entry(row.id, row.task, datetime.now(UTC) + timedelta(seconds=_BACKOFF_S))
-        emit("task.not_here", logging.WARNING, task=row.task, job_id=str(row.id))
-        return Entry(row.id, row.task, datetime.now(UTC) + timedelta(seconds=_ELSEWHERE_S))
+                idle_s = claims.BACKOFF_S if self._burst else IDLE_S  # the end of its jobs is not what wakes a sleeper
+                await self._sleep(idle_s if next_due_s is None else min(idle_s, next_due_s))
 
     async def _sleep(self, timeout_s: float) -> None:
         """Until a push wakes us, `timeout_s` is over, or we are told to stop."""
-        if self._away_since is not None:
+        if self._claims.away_since is not None:
             await self._pause(timeout_s)
             return
-        waking = asyncio.create_task(self._queue.wait(timeout_s))
-        stopping = asyncio.create_task(self._stopping.wait())
-        done, _ = await asyncio.wait([waking, stopping], return_when=asyncio.FIRST_COMPLETED)
-        for task in (waking, stopping):
-            task.cancel()
-        await asyncio.wait([waking, stopping])
-        if waking in done and isinstance(waking.exception(), Unavailable):
-            await self._pause(_BACKOFF_S)
+        waking = await self._unless_stopped(self._queue.wait(timeout_s))
+        if not waking.cancelled() and isinstance(waking.exception(), Unavailable):
+            await self._pause(claims.BACKOFF_S)
+
+    async def _unless_stopped(self, awaited: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Await it, or break it off when we are told to stop; either way its task has ended."""
+        task, stopping = asyncio.create_task(awaited), asyncio.create_task(self._stopping.wait())
+        await asyncio.wait([task, stopping], return_when=asyncio.FIRST_COMPLETED)
+        await end_tasks(task, stopping)
+        return task
 
     async def _pause(self, seconds: float) -> None:
         try:
@@ -252,21 +202,25 @@ class WorkerLoop:
             if attempt.abandoned and attempt.function is not None:
                 self._hold_stuck(attempt.function)
             if end is not None:
-                await self._write(end)
-        except Exception as error:  # noqa: BLE001  # ours, not the task's: the lease will bring the job back
+                await self._write(attempt, end)
+        except Exception as error:  # noqa: BLE001  # a bug of ours: the next worker gets the job when this one leaves
             emit("attempt.broke", logging.ERROR, job_id=str(job.id), exception=error)
         finally:
-            self._running.pop(job.id, None)
+            if self._running.get(job.id) is attempt:  # not the next attempt, which may have begun here already
+                del self._running[job.id]
             self._slot_free.set()
 
-    async def _write(self, end: Finish) -> None:
+    async def _write(self, attempt: Attempt, end: Finish) -> None:
         """Offer the outcome until Postgres takes it or says that the job is no longer ours."""
         while True:
             try:
                 job = await self._ends.add(end)
             except Unavailable as error:
                 emit("finish.waits", logging.WARNING, job_id=str(end.id), error=str(error))
-                await asyncio.sleep(_BACKOFF_S)
+                await asyncio.sleep(claims.BACKOFF_S)
+                continue
+            except InvalidRequest as error:
+                end = attempt.refused(error)
                 continue
             if job is None:
                 emit("finish.too_late", logging.WARNING, job_id=str(end.id), attempt=end.fence)
@@ -278,7 +232,9 @@ class WorkerLoop:
         jobs = [job for job in results if isinstance(job, Job)]
         for job in jobs:
             self._count(job)
-        await tell(self._queue, self._runtime.notices, jobs)
+        telling = asyncio.create_task(tell(self._queue, self._runtime.notices, jobs))  # the next batch need not wait
+        self._telling.add(telling)
+        telling.add_done_callback(self._telling.discard)
         return results
 
     async def _save_steps(self, writes: list[StepWrite]) -> list[bool | BaseException]:
@@ -304,6 +260,7 @@ class WorkerLoop:
         emit("task.stuck", logging.ERROR, stuck=len(self._stuck), slots=self._slots)
         if len(self._stuck) * _STUCK_SHARE > self._slots:
             emit("worker.gives_up", logging.CRITICAL, stuck=len(self._stuck))
+            self._gave_up = True
             self.stop()
 
     # ---- what upkeep calls ---------------------------------------------------------------------
@@ -338,6 +295,8 @@ class WorkerLoop:
             attempt.stop("hand_back")
         self._hurry.clear()
         await self._attempts_end(_HAND_BACK_S)
+        if self._telling:
+            await asyncio.wait(self._telling, timeout=_HAND_BACK_S)
         try:
             await self._store.retire(self._lease.worker)
             await self._queue.forget_beat(health_check_key(self._queue.name))
@@ -346,8 +305,9 @@ class WorkerLoop:
             emit("worker.left_silently", logging.WARNING, error=str(error))
 
     async def _attempts_end(self, timeout_s: float) -> None:
+        if not self._attempts:
+            return
+        ended = asyncio.create_task(asyncio.wait(self._attempts))
         hurry = asyncio.create_task(self._hurry.wait())
-        deadline = time.monotonic() + timeout_s
-        while self._attempts and not hurry.done() and (left := deadline - time.monotonic()) > 0:
-            await asyncio.wait([*self._attempts, hurry], timeout=left, return_when=asyncio.FIRST_COMPLETED)
-        hurry.cancel()
+        await asyncio.wait([ended, hurry], timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        await end_tasks(ended, hurry)

@@ -63,7 +63,8 @@ async def tell(queue: Queue, notices: Notices, jobs: list[Job]) -> None:
     """Tell Redis what Postgres has committed; what it does not hear now, reconcile will tell it."""
     try:
         await queue.finish([job for job in jobs if job.status.terminal])
-        await queue.push([entry(job) for job in jobs if job.status is Status.PENDING], again=True)
+        mine = [job for job in jobs if job.queue == queue.name]  # a rescue may bring those of other queues
+        await queue.push([entry(job) for job in mine if job.status is Status.PENDING], again=True)
         await notices.send(ENDED, [job.id for job in jobs if job.status.terminal])
     except Unavailable as error:
         emit("redis.untold", logging.WARNING, jobs=len(jobs), error=str(error))
@@ -183,7 +184,7 @@ class Adopt:
         self._tasks = tasks
 
     async def run_once(self) -> None:
-        while jobs := await self._store.adopt(self._judge, queue=self._queue.name, limit=_PAGE):
+        while jobs := await self._store.adopt(self._judge, tasks=self._tasks, queue=self._queue.name, limit=_PAGE):
             await tell(self._queue, self._notices, jobs)
 
     def _judge(self, job: Job) -> tuple[str, int] | dict[str, Any]:
@@ -195,6 +196,9 @@ class Adopt:
             spec.validate(job.params)
         except InvalidParams as error:
             return {"code": "invalid_params", "message": str(error), "retryable": False, "errors": error.errors}
+        except Exception as error:  # noqa: BLE001  # a params model that breaks must not keep other rows back
+            message = f"{spec.name}: its params model broke: {type(error).__name__}: {error}"
+            return {"code": "invalid_params", "message": message, "retryable": False}
         return spec.module, spec.retries
 
 

@@ -120,10 +120,11 @@ class Running:
         self.log.close()
 
 
-def until(holds: Callable[[], bool], what: str) -> None:
+def until(holds: Callable[[], bool], what: str, otherwise: Callable[[], object] = str) -> None:
+    """Wait for a condition; `otherwise` tells what to read where it never came true."""
     deadline = time.monotonic() + PATIENCE_S
     while not holds():
-        assert time.monotonic() < deadline, f"{what}: not within {PATIENCE_S:g} s"
+        assert time.monotonic() < deadline, f"{what}: not within {PATIENCE_S:g} s; {otherwise()}"
         time.sleep(0.05)
 
 

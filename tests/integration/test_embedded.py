@@ -68,7 +68,10 @@ async def read(run: embedded.Servers | embedded.RunInfo) -> tuple[str, str]:
 
 
 def descendants(pid: int) -> set[int]:
-    children = {int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
+    try:
+        children = {int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
+    except OSError:  # Postgres' helpers come and go
+        return set()
     return children.union(*(descendants(child) for child in children))
 
 

@@ -1,0 +1,107 @@
+"""Taking jobs: ids from Redis, rows from Postgres; straight from Postgres while Redis is away."""
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from jobrunner.broker.queue import Entry, Queue
+from jobrunner.declare import TaskSpec
+from jobrunner.errors import Unavailable
+from jobrunner.events import emit
+from jobrunner.failpoints import hit
+from jobrunner.job import Job, Status
+from jobrunner.store.postgres import Store
+from jobrunner.store.rows import Looked
+from jobrunner.worker.upkeep import hold_ms
+
+BACKOFF_S = 1.0
+_AWAY_GRACE_S = 5.0
+"""How long Redis may be away before due rows are claimed straight from Postgres."""
+_ELSEWHERE_S = 30.0
+
+
+class Claims:
+    """`worker` tells under which identity; it changes when the worker was declared dead and came back."""
+
+    def __init__(
+        self, store: Store, queue: Queue, tasks: Mapping[str, TaskSpec[Any, Any]], worker: Callable[[], UUID]
+    ) -> None:
+        self._store = store
+        self._queue = queue
+        self._tasks = tasks
+        self._worker = worker
+        self._holds_ms = {name: hold_ms(spec) for name, spec in tasks.items()}
+        self.away_since: float | None = None
+
+    async def take(self, free: int) -> tuple[list[Job], float | None]:
+        """Jobs that are now ours, and when the next one is due. Raises Unavailable where Postgres is away."""
+        try:
+            claimed = await self._queue.claim(free, self._holds_ms)
+            self.away_since = None
+        except Unavailable as error:
+            return await self._claim_without_redis(free, error)
+        ids = await self._ids(claimed.ids)
+        if not ids:
+            return [], claimed.next_due_s
+        await hit("claim.between")
+        jobs = await self._claim_rows(len(ids), ids)
+        taken = {job.id for job in jobs}
+        await self._return_others([each for each in ids if each not in taken])
+        return jobs, 0.0
+
+    async def _claim_without_redis(self, free: int, error: Unavailable) -> tuple[list[Job], float | None]:
+        now = time.monotonic()
+        if self.away_since is None:
+            self.away_since = now
+            emit("redis.away", logging.ERROR, error=str(error))
+        if now - self.away_since < _AWAY_GRACE_S:
+            return [], BACKOFF_S
+        return await self._claim_rows(free, None), BACKOFF_S
+
+    async def _claim_rows(self, limit: int, ids: Sequence[UUID] | None) -> list[Job]:
+        return await self._store.claim(
+            self._worker(), queue=self._queue.name, tasks=self._tasks.keys(), limit=limit, ids=ids
+        )
+
+    async def _ids(self, raw: list[str]) -> list[UUID]:
+        """Anyone may have written into Redis: what is no id of ours is dropped, unread."""
+        ids, garbage = list[UUID](), list[str]()
+        for each in raw:
+            job_id = _job_id(each)
+            if job_id is None:
+                garbage.append(each)
+            else:
+                ids.append(job_id)
+        if garbage:
+            emit("queue.garbage", logging.WARNING, dropped=len(garbage), first=garbage[0][:80])
+            await self._queue.drop(garbage)
+        return ids
+
+    async def _return_others(self, ids: list[UUID]) -> None:
+        """What Redis named and Postgres did not give: ended, not due yet, held by another, or nothing at all."""
+        if not ids:
+            return
+        looked = {row.id: row for row in await self._store.look_up(self._queue.name, ids)}
+        await self._queue.drop([str(each) for each in ids if each not in looked or looked[each].status.terminal])
+        pending = [row for row in looked.values() if row.status is Status.PENDING]
+        await self._queue.push([self._later(row) for row in pending], again=True)
+
+    def _later(self, row: Looked) -> Entry:
+        if row.early:
+            return Entry(row.id, row.task, row.due_at)
+        if row.task in self._tasks:  # locked by a transaction under way
+            return Entry(row.id, row.task, datetime.now(UTC) + timedelta(seconds=BACKOFF_S))
+        emit("task.not_here", logging.WARNING, task=row.task, job_id=str(row.id))
+        return Entry(row.id, row.task, datetime.now(UTC) + timedelta(seconds=_ELSEWHERE_S))
+
+
+def _job_id(raw: str) -> UUID | None:
+    """In our own spelling only: under another one the same job would stand in the queue twice."""
+    try:
+        job_id = UUID(raw)
+    except ValueError:
+        return None
+    return job_id if str(job_id) == raw else None

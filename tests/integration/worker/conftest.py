@@ -1,0 +1,204 @@
+"""A worker in this process on real servers, tasks that play what a test wrote, and a Redis that can be cut off."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
+from itertools import count
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import UUID
+
+import asyncpg
+import pytest
+from arq.connections import ArqRedis
+from pydantic import BaseModel, SecretStr
+
+from jobrunner.broker.connection import make_redis
+from jobrunner.declare import TaskContext, task
+from jobrunner.events import Event, subscribe
+from jobrunner.job import Backoff, Job
+from jobrunner.runtime import Runtime, opened
+from jobrunner.settings import Settings, Worker
+from jobrunner.worker.loop import WorkerLoop
+
+SOON_S = 15.0
+"""No promise: only how long a test waits for what should have come long before."""
+
+Act = Callable[[TaskContext], Awaitable[Any]]
+_acts: dict[str, Act] = {}
+_numbers = count()
+
+
+class Play(BaseModel):
+    act: str
+    user_id: str = "u1"
+
+
+class Played(BaseModel):
+    value: Any = None
+
+
+@task(module="image", retries=2, backoff=Backoff(first_s=0.01, cap_s=0.02))
+async def play(ctx: TaskContext, params: Play) -> Played:
+    return Played(value=await _acts[params.act](ctx))
+
+
+@task(module="image", soft_timeout=timedelta(seconds=0.1), timeout=timedelta(seconds=0.3))
+async def play_hastily(ctx: TaskContext, params: Play) -> Played:
+    return Played(value=await _acts[params.act](ctx))
+
+
+def act(function: Act) -> str:
+    """The word under which a task plays `function`."""
+    name = f"{function.__name__}-{next(_numbers)}"
+    _acts[name] = function
+    return name
+
+
+@pytest.fixture
+def settings(database_url: str, redis_url: str, tmp_path: Path) -> Settings:
+    return Settings(
+        database_url=SecretStr(database_url),
+        redis_url=SecretStr(redis_url),
+        data_dir=tmp_path,
+        worker=Worker(lease_s=1, drain_s=0.3, max_jobs=20),
+    )
+
+
+@pytest.fixture
+async def runtime(settings: Settings) -> AsyncIterator[Runtime]:
+    async with opened(settings) as runtime:
+        yield runtime
+
+
+@pytest.fixture
+async def redis(redis_url: str) -> AsyncIterator[ArqRedis]:
+    client = make_redis(redis_url, connections=2)
+    yield client
+    await client.aclose(close_connection_pool=True)
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(database_url)
+    yield connection
+    await connection.close()
+
+
+@asynccontextmanager
+async def working(runtime: Runtime) -> AsyncIterator[WorkerLoop]:
+    worker = WorkerLoop(runtime)
+    running = asyncio.create_task(worker.run())
+    ready = asyncio.create_task(worker.ready.wait())
+    await asyncio.wait([running, ready], return_when=asyncio.FIRST_COMPLETED)
+    try:
+        yield worker
+    finally:
+        ready.cancel()
+        worker.stop()
+        async with asyncio.timeout(SOON_S):
+            await running
+
+
+@pytest.fixture
+async def worker(runtime: Runtime) -> AsyncIterator[WorkerLoop]:
+    async with working(runtime) as worker:
+        yield worker
+
+
+async def until(condition: Callable[[], Awaitable[Any]]) -> Any:
+    """The first answer of `condition` that is true."""
+    async with asyncio.timeout(SOON_S):
+        while not (answer := await condition()):  # noqa: ASYNC110  # what is awaited happens in a server
+            await asyncio.sleep(0.01)
+        return answer
+
+
+async def ended(runtime: Runtime, id: UUID) -> Job:
+    return await runtime.client.wait(id, SOON_S)
+
+
+class Heard:
+    """Every event of a test, to be waited for."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self._news = asyncio.Event()
+
+    def __call__(self, event: Event) -> None:
+        self.events.append(event)
+        self._news.set()
+
+    async def until(self, name: str) -> Event:
+        async with asyncio.timeout(SOON_S):
+            while not (found := [event for event in self.events if event.name == name]):
+                self._news.clear()
+                await self._news.wait()
+            return found[0]
+
+
+@pytest.fixture
+async def heard() -> AsyncIterator[Heard]:
+    heard = Heard()
+    with subscribe(heard):
+        yield heard
+
+
+class Line:
+    """A Unix socket in front of Redis that can be cut, so that Redis is away, and mended."""
+
+    def __init__(self, redis_url: str, path: Path) -> None:
+        parts = urlsplit(redis_url)
+        self._real, self._path = parts.path, path
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._serving: set[asyncio.Task[Any]] = set()
+        self._whole = True
+        self.url = f"unix://{path}?{parts.query}"
+
+    async def serve(self) -> asyncio.Server:
+        return await asyncio.start_unix_server(self._accept, self._path)
+
+    def mend(self) -> None:
+        self._whole = True
+
+    async def cut(self) -> None:
+        self._whole = False
+        for writer in self._writers:
+            writer.transport.abort()
+        if self._serving:
+            await asyncio.wait(self._serving)
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if not self._whole:
+            writer.transport.abort()
+            return
+        self._writers.add(writer)
+        task = asyncio.create_task(self._serve(reader, writer))
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_unix_connection(self._real)
+        await asyncio.gather(_copy(reader, back), _copy(there, writer))
+        self._writers.remove(writer)
+
+
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with suppress(ConnectionError):
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+    writer.close()
+    with suppress(ConnectionError):
+        await writer.wait_closed()
+
+
+@pytest.fixture
+async def line(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Line]:
+    line = Line(redis_url, tmp_path_factory.mktemp("line") / "s")
+    server = await line.serve()
+    yield line
+    await line.cut()
+    server.close()
