@@ -202,6 +202,9 @@ class Store:
         wanted = None if ids is None else list(ids)
         return await self._move_all("claim", worker, queue, list(tasks), limit, wanted)
 
+    async def held(self, worker: UUID) -> list[Job]:
+        return [job_of(row) for row in await self._rows("held_jobs", worker)]
+
     async def look_up(self, queue: str, ids: Collection[UUID]) -> list[Looked]:
         rows = await self._rows("look_up", list(ids), queue)
         return [Looked(row["id"], row["task"], Status(row["status"]), row["due_at"], row["early"]) for row in rows]

@@ -34,6 +34,9 @@ SET status = 'in_progress', worker_id = $1, fence = fence + 1, error = NULL,
 FROM due WHERE job.id = due.id
 RETURNING job.*
 
+-- name: held_jobs
+SELECT * FROM jobrunner.jobs WHERE worker_id = $1 AND status = 'in_progress'
+
 -- name: look_up
 -- What the ids that Redis named and the claim did not take really are.
 SELECT id, task, status, due_at, due_at > now() AS early FROM jobrunner.jobs
@@ -106,9 +109,11 @@ INSERT INTO jobrunner.artifacts (id, job_id, step, kind, mime, size_bytes, sha25
                                  user_id)
 SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::text[],
                      $8::text[], $9::int[], $10::int[], $11::float8[], $12::text[])
+ON CONFLICT (id) DO NOTHING -- written before, by a commit whose answer was lost
 
 -- name: artifact
-SELECT id, job_id, kind, mime, size_bytes, sha256, key, width, height, duration_s, user_id FROM jobrunner.artifacts WHERE id = $1
+SELECT id, job_id, kind, mime, size_bytes, sha256, key, width, height, duration_s, user_id FROM jobrunner.artifacts
+WHERE id = $1
 
 -- name: artifacts_of
 SELECT id, job_id, kind, mime, size_bytes, sha256, key, width, height, duration_s, user_id FROM jobrunner.artifacts

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -24,20 +24,30 @@ _ELSEWHERE_S = 30.0
 
 
 class Claims:
-    """`worker` tells under which identity; it changes when the worker was declared dead and came back."""
+    """`worker` tells under which identity (it changes when the worker was declared dead), `running` what runs here."""
 
     def __init__(
-        self, store: Store, queue: Queue, tasks: Mapping[str, TaskSpec[Any, Any]], worker: Callable[[], UUID]
+        self,
+        store: Store,
+        queue: Queue,
+        tasks: Mapping[str, TaskSpec[Any, Any]],
+        *,
+        worker: Callable[[], UUID],
+        running: Callable[[], Collection[UUID]],
     ) -> None:
         self._store = store
         self._queue = queue
         self._tasks = tasks
         self._worker = worker
+        self._running = running
+        self._unsure = False
         self._holds_ms = {name: hold_ms(spec) for name, spec in tasks.items()}
         self.away_since: float | None = None
 
     async def take(self, free: int) -> tuple[list[Job], float | None]:
         """Jobs that are now ours, and when the next one is due. Raises Unavailable where Postgres is away."""
+        if self._unsure and (jobs := await self._unheard()):
+            return jobs, 0.0
         try:
             claimed = await self._queue.claim(free, self._holds_ms)
             self.away_since = None
@@ -62,9 +72,23 @@ class Claims:
         return await self._claim_rows(free, None), BACKOFF_S
 
     async def _claim_rows(self, limit: int, ids: Sequence[UUID] | None) -> list[Job]:
-        return await self._store.claim(
-            self._worker(), queue=self._queue.name, tasks=self._tasks.keys(), limit=limit, ids=ids
-        )
+        try:
+            return await self._store.claim(
+                self._worker(), queue=self._queue.name, tasks=self._tasks.keys(), limit=limit, ids=ids
+            )
+        except Unavailable:
+            self._unsure = True
+            raise
+
+    async def _unheard(self) -> list[Job]:
+        """Jobs of a claim that was committed and whose answer was lost: the rows say that they are ours."""
+        running = set(self._running())  # before we ask: one that ends meanwhile must not begin again
+        held = await self._store.held(self._worker())
+        self._unsure = False
+        unheard = [job for job in held if job.id not in running]
+        if unheard:
+            emit("claim.found_again", logging.WARNING, jobs=len(unheard))
+        return unheard
 
     async def _ids(self, raw: list[str]) -> list[UUID]:
         """Anyone may have written into Redis: what is no id of ours is dropped, unread."""

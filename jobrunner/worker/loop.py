@@ -61,7 +61,13 @@ class WorkerLoop:
         self._lease = Lease(
             runtime.store, queue=settings.worker.queue, max_jobs=self._slots, lease_s=settings.worker.lease_s
         )
-        self._claims = Claims(runtime.store, runtime.queue, runtime.tasks, lambda: self._lease.worker)
+        self._claims = Claims(
+            runtime.store,
+            runtime.queue,
+            runtime.tasks,
+            worker=lambda: self._lease.worker,
+            running=lambda: self._running,
+        )
         self._tools = Tools(
             store=runtime.store,
             lease=self._lease,

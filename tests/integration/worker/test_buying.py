@@ -14,7 +14,7 @@ from PIL import Image
 from jobrunner.declare import TaskContext
 from jobrunner.errors import Retry
 from jobrunner.job import Status
-from jobrunner.media import image_info
+from jobrunner.media import media_info
 from jobrunner.runtime import Runtime, opened, with_sandbox
 from jobrunner.sandbox import ledger
 from jobrunner.sandbox.app import Sandbox, running
@@ -71,7 +71,7 @@ async def test_a_picture_is_ours_before_the_row_says_so(route: str, settings: Se
     assert (row.result_url, result.url) == (artifact.url, artifact.url)
     assert hashlib.sha256(file.read_bytes()).hexdigest() == artifact.sha256
     assert file.stat().st_size == artifact.size_bytes
-    info = image_info(file)
+    info = media_info(file)
     assert (
         (info.mime, info.width, info.height)
         == ("image/png", artifact.width, artifact.height)
@@ -116,10 +116,10 @@ async def test_cancelling_a_job_cancels_its_work_at_the_provider(
 
 async def test_an_attempt_that_fails_after_its_purchase_does_not_buy_again(runtime: Runtime, sold: Path) -> None:
     async def work(ctx: TaskContext) -> list[str]:
-        artifacts = await ctx.generate(ImageRequest("a kite", size=(64, 64)))
+        made = await ctx.generate(ImageRequest("a kite", size=(64, 64)))
         if ctx.job.fence == 1:
             raise Retry(after=0.01)
-        return [str(artifact.id) for artifact in artifacts]
+        return [str(artifact.id) for artifact in made.artifacts]
 
     async with working(runtime):
         job = await play.delay(act=act(work))

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -14,9 +15,12 @@ from uuid_utils.compat import uuid7
 
 from jobrunner import client
 from jobrunner.declare import TaskContext, task
+from jobrunner.errors import Unavailable
 from jobrunner.job import Status
 from jobrunner.runtime import Runtime, opened
+from jobrunner.sandbox.artist import draw
 from jobrunner.settings import Settings
+from jobrunner.store.postgres import Store
 from jobrunner.store.rows import NewJob
 from jobrunner.worker import claims, upkeep
 from jobrunner.worker.lease import Lease
@@ -132,6 +136,34 @@ async def test_a_worker_whose_lease_is_over_claims_nothing_and_can_still_be_stop
 
 
 # ---- Redis loses its memory --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["claim", "save_steps", "finish"])
+async def test_a_commit_whose_answer_was_lost_counts_once(
+    runtime: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    whole = getattr(Store, method)
+    losses = iter([Unavailable("the answer was lost")])
+    ran: list[int] = []
+
+    async def losing(self: Store, *args: Any, **kwargs: Any) -> Any:
+        answer = await whole(self, *args, **kwargs)
+        if answer and (loss := next(losses, None)):
+            raise loss
+        return answer
+
+    async def saving(ctx: TaskContext) -> str:
+        ran.append(ctx.job.fence)
+        picture = tmp_path / "picture.png"
+        picture.write_bytes(draw("a cat", 1, 64, 64))
+        return str((await ctx.save(picture, kind="image")).id)
+
+    monkeypatch.setattr(Store, method, losing)
+    job = await play.delay(act=act(saving))
+    async with working(runtime):
+        done = await ended(runtime, job.id)
+    assert (done.status, done.fence, ran) == (Status.COMPLETED, 1, [1])
+    assert [str(each.id) for each in await runtime.client.artifacts([job.id])] == [done.result["value"]]
 
 
 @pytest.mark.usefixtures("settled")
