@@ -83,10 +83,9 @@ def greet(standin: Standin, api_url: str | None, *, as_json: bool) -> None:
 
 
 def _keyless_notice(names: Sequence[str]) -> str:
-    keys = " or ".join(f"{PREFIX}PROVIDERS__{name.upper()}__API_KEY" for name in names)
     return (
-        f"No API key for {' and '.join(names)}: calls go to the sandbox, which draws stand-in pictures offline. "
-        f"Set {keys} for real ones."
+        f"No API key for {', '.join(names)}: their calls go to the sandbox, which makes stand-ins offline. "
+        f"Set {PREFIX}PROVIDERS__NAME__API_KEY for real ones."
     )
 
 

@@ -100,7 +100,7 @@ def _tell_where(console: Console, out: Path, api: Api) -> None:
     )
     before = "Run `jobrunner services` in another terminal, then:" if api.ours else "Then, as the server still runs:"
     if api.sandboxed:
-        console.print("Providers without an API key were played by the sandbox: stand-in pictures, nothing was bought.")
+        console.print("Providers without an API key were played by the sandbox: stand-ins, nothing was bought.")
     lines = (
         f"\nLook at  {(out / 'index.html').resolve()}",
         before,

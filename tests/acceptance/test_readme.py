@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from jobrunner.sandbox.artist import draw
 from tests.acceptance.conftest import ROOT, Jobrunner, Running, until
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -72,6 +73,9 @@ def reader(jobrunner: Jobrunner) -> Iterator[Reader]:
     for block in BLOCKS:
         if block.file:
             (jobrunner.data_dir.parent / block.file).write_text(block.text)
+    picture = jobrunner.data_dir.parent / "out/demo/scene-01.png"  # as the demo leaves it
+    picture.parent.mkdir(parents=True)
+    picture.write_bytes(draw("A garden", 1, 64, 64))
     yield reader
     until(lambda: not reader.left_behind(), "nothing is left running")
 

@@ -119,7 +119,13 @@ def test_a_failure_in_a_good_answer(words: str, code: str | None, expected: str)
 
 
 def test_files_are_found_in_an_answer_of_any_shape() -> None:
-    urls = ["https://h/1.png", "https://h/2", "data:image/webp;base64,AA==", "https://h/clip.mp4?sig=x", "https://h/3.mp3"]
+    urls = [
+        "https://h/1.png",
+        "https://h/2",
+        "data:image/webp;base64,AA==",
+        "https://h/clip.mp4?sig=x",
+        "https://h/3.mp3",
+    ]
     noise = ["words", "data:text/plain,x", "ftp://h/4.png", None, 5, "https://h/data.json"]
     found = list(outputs_in({"a": [urls[0], noise, {"b": urls[1:3]}], "c": urls[3:]}))
     assert [output.url for output in found] == urls
