@@ -12,7 +12,6 @@ from jobrunner.errors import PermanentError, UrlNotAllowed
 from jobrunner.job import Job
 from jobrunner.store.rows import ProgressNote, Step, to_json
 from jobrunner.work import Artifact, Generated, Kind, Request
-from jobrunner.worker.keeping import keep
 from jobrunner.worker.purchase import Purchase
 from jobrunner.worker.steps import Steps
 from jobrunner.worker.tools import Tools
@@ -89,7 +88,7 @@ class Context:
         if known is not None and known.state == "done":
             return Artifact.from_json(known.result)
         await self._steps.guard()
-        artifact = await keep(await bring(), self._job, kind, self._tools)
+        artifact = await self._tools.keep(await bring(), self._job, kind)
         done = Step(self._job.id, step, self._job.fence, "done", result=artifact.to_json())
         await self._steps.commit(done, [artifact])
         return artifact

@@ -30,7 +30,6 @@ from jobrunner.job import RETRY_AFTER_CAP_S, Job
 from jobrunner.providers.driver import Desk, Driver, Failed, Finished, Running
 from jobrunner.store.rows import Step
 from jobrunner.work import Generated, Handle, Intent, Request
-from jobrunner.worker.keeping import keep
 from jobrunner.worker.steps import Steps
 from jobrunner.worker.tools import Tools
 
@@ -229,7 +228,7 @@ class Purchase:
         artifacts = []
         for output in finished.outputs:
             path = await driver.fetch(output, self._tools.spool_of(self._job.id))
-            artifacts.append(await keep(path, self._job, output.kind, self._tools))
+            artifacts.append(await self._tools.keep(path, self._job, output.kind))
         made = Generated(tuple(artifacts), finished.text, finished.meta, finished.cost)
         await self._steps.commit(replace(step, state="done", result=made.to_json()), artifacts)
         return made

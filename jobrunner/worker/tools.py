@@ -6,11 +6,14 @@ from pathlib import Path
 from uuid import UUID
 
 from jobrunner.batch import Batcher
+from jobrunner.job import Job
 from jobrunner.net import Net
 from jobrunner.providers.driver import Driver
+from jobrunner.store import keeping
 from jobrunner.store.artifacts import FileArtifacts
 from jobrunner.store.postgres import Store
 from jobrunner.store.rows import ProgressNote, StepWrite
+from jobrunner.work import Artifact, Kind
 from jobrunner.worker.lease import Lease
 
 
@@ -25,6 +28,10 @@ class Tools:
     net: Net
     steps: Batcher[StepWrite, bool]
     progress: dict[UUID, ProgressNote] = field(default_factory=dict)
+
+    async def keep(self, path: Path, job: Job, kind: Kind) -> Artifact:
+        """Take a job's file into our keeping. Raises PermanentError `media_invalid`: broken, or of another kind."""
+        return await keeping.keep(path, self.artifacts, kind=kind, job_id=job.id, user_id=job.user_id)
 
     def spool_of(self, job_id: UUID) -> Path:
         """Where a job's files lie while it runs; emptied when its attempt ends."""
