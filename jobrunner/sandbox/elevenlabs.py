@@ -15,7 +15,7 @@ import orjson
 from aiohttp import web
 
 from jobrunner.sandbox import ledger
-from jobrunner.sandbox.faults import DELIVERED, DELIVERY, SLOW_S, WORD, word_in
+from jobrunner.sandbox.faults import DELIVERED, DELIVERY, SLOW_S, WORD, refuse, word_in
 from jobrunner.sandbox.recorder import Format
 from jobrunner.sandbox.state import State
 
@@ -61,8 +61,22 @@ class _Order:
     record: Callable[[], Awaitable[bytes]]
 
 
+def _refusal(status: int, code: str, message: str) -> Refusal:
+    """`status` inside is the older word for the code, which old clients read."""
+    return Refusal(status, {"type": "error", "code": code, "status": code, "message": message})
+
+
+REFUSALS: Final = {
+    "429": _refusal(429, "concurrent_limit_exceeded", "Too many concurrent requests: your subscription allows 15."),
+    "quota": _refusal(401, "quota_exceeded", "This request exceeds your quota. You have 0 credits remaining."),
+    "503": _refusal(503, "service_unavailable", "The service is busy, try again later."),
+    "500": Refusal(500, "An unexpected error occurred."),
+}
+
+
 class ElevenLabs:
     name = "elevenlabs"
+    refusals = REFUSALS
 
     def __init__(self, state: State) -> None:
         self._state = state
@@ -84,21 +98,6 @@ class ElevenLabs:
             ]
         )
         return app
-
-    def refuse(self, word: str, retry_after: str | None) -> web.Response:
-        match word:
-            case "429":
-                message = "Too many concurrent requests. Your subscription allows a maximum of 15."
-                response = _refusal(429, "concurrent_limit_exceeded", message).response()
-                if retry_after is not None:
-                    response.headers["Retry-After"] = retry_after
-                return response
-            case "quota":
-                message = "This request exceeds your quota. You have 0 credits remaining."
-                return _refusal(401, "quota_exceeded", message).response()
-            case "503":
-                return _refusal(503, "service_unavailable", "The service is busy, try again later.").response()
-        return Refusal(500, "An unexpected error occurred.").response()
 
     async def speak(self, request: web.Request) -> web.Response:
         body, format = await _body(request, "text"), _format(request)
@@ -143,7 +142,7 @@ class ElevenLabs:
         digest = ledger.body_sha256({"path": request.path, **order.body})
         word = request[WORD] or word_in(order.prompt)
         if self._state.faults.refuses(word, digest):
-            return self.refuse(word, "1")
+            return refuse(REFUSALS, word)
         if word == "moderation":
             raise _refusal(400, "bad_prompt", "Your prompt was flagged: it names what may not be made.")
         if word == "fail":
@@ -177,11 +176,6 @@ async def _answer_errors(
 
 async def _sign(request: web.Request, response: web.StreamResponse) -> None:
     response.headers["request-id"] = request[_REQUEST_ID]
-
-
-def _refusal(status: int, code: str, message: str) -> Refusal:
-    """`status` inside is the older word for the code, which old clients read."""
-    return Refusal(status, {"type": "error", "code": code, "status": code, "message": message})
 
 
 def _invalid(field: str, message: str, kind: str = "value_error") -> Refusal:

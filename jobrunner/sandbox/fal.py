@@ -17,7 +17,7 @@ import orjson
 from aiohttp import web
 
 from jobrunner.sandbox import fal_models, ledger, takes, uploads
-from jobrunner.sandbox.faults import DELIVERY, WORD, word_in
+from jobrunner.sandbox.faults import DELIVERY, WORD, refuse, word_in
 from jobrunner.sandbox.state import State
 from jobrunner.sandbox.takes import Take
 
@@ -46,8 +46,17 @@ class Problem(Exception):
         return _json(self.body, status=self.status, headers=headers)
 
 
+REFUSALS: Final = {
+    "429": Problem(429, "Too many requests: the limit of concurrent requests is reached."),
+    "quota": Problem(403, "User is locked. Reason: Exhausted balance. Top up your balance."),
+    "503": Problem(503, "Service Unavailable"),
+    "500": Problem(500, "Internal Server Error"),
+}
+
+
 class Fal:
     name = "fal"
+    refusals = REFUSALS
 
     def __init__(self, state: State) -> None:
         self._state = state
@@ -73,26 +82,13 @@ class Fal:
         )
         return app
 
-    def refuse(self, word: str, retry_after: str | None) -> web.Response:
-        match word:
-            case "429":
-                response = Problem(429, "Too many requests: the limit of concurrent requests is reached.").response()
-                if retry_after is not None:
-                    response.headers["Retry-After"] = retry_after
-                return response
-            case "quota":
-                return Problem(403, "User is locked. Reason: Exhausted balance. Top up your balance.").response()
-            case "503":
-                return Problem(503, "Service Unavailable").response()
-        return Problem(500, "Internal Server Error").response()
-
     async def create(self, request: web.Request) -> web.Response:
         model, input = request.match_info["model"], await _object(request)
         app = _app(model)
         text = fal_models.words(input)
         digest, word = ledger.body_sha256({"model": model, "input": input}), request[WORD] or word_in(text)
         if self._state.faults.refuses(word, digest):
-            return self.refuse(word, "1")
+            return refuse(REFUSALS, word)
         now, seed = time.time(), input.get("seed")
         wrong = list(fal_models.problems(self._state, model, input))
         body = {

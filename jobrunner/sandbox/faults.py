@@ -23,7 +23,7 @@ import asyncio
 import re
 import socket
 import struct
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol, get_args
 
@@ -81,8 +81,21 @@ class Provider(Protocol):
     @property
     def speed(self) -> float: ...
 
-    def refuse(self, word: str, retry_after: str | None) -> web.Response:
-        """Answer in the provider's own words for 429, 500, 503 and quota."""
+    @property
+    def refusals(self) -> Mapping[str, "Refusal"]:
+        """The provider's own words for each of REFUSED."""
+
+
+class Refusal(Protocol):
+    def response(self) -> web.Response: ...
+
+
+def refuse(refusals: Mapping[str, Refusal], word: str, retry_after: str | None = "1") -> web.Response:
+    """Answer `word`, one of REFUSED; a 429 says when to come again, unless that is None."""
+    response = refusals[word].response()
+    if word == "429" and retry_after is not None:
+        response.headers["Retry-After"] = retry_after
+    return response
 
 
 class Faults:
@@ -123,7 +136,7 @@ class Faults:
             if fault.latency_s:
                 await asyncio.sleep(fault.latency_s)
             if fault.word in REFUSED:
-                return provider.refuse(fault.word, fault.retry_after)
+                return refuse(provider.refusals, fault.word, fault.retry_after)
             request[WORD] = "" if fault.word in DELIVERED else fault.word
             response = await handler(request)
             word = fault.word if fault.word in DELIVERED else request.get(DELIVERY, "")

@@ -14,7 +14,7 @@ from aiohttp import web
 
 from jobrunner.sandbox import ledger, takes
 from jobrunner.sandbox.clips import Shot
-from jobrunner.sandbox.faults import DELIVERY, WORD, word_in
+from jobrunner.sandbox.faults import DELIVERY, WORD, refuse, word_in
 from jobrunner.sandbox.state import State
 from jobrunner.sandbox.takes import Take
 
@@ -43,8 +43,17 @@ class ApiError(Exception):
         return web.Response(status=self.status, body=body, content_type="application/json")
 
 
+REFUSALS: Final = {
+    "429": ApiError(429, "Too many requests"),
+    "quota": ApiError(400, "Insufficient credits"),
+    "503": ApiError(503, "Service unavailable"),
+    "500": ApiError(500, "Internal server error"),
+}
+
+
 class Luma:
     name = "luma"
+    refusals = REFUSALS
 
     def __init__(self, state: State) -> None:
         self._state = state
@@ -69,24 +78,11 @@ class Luma:
         )
         return app
 
-    def refuse(self, word: str, retry_after: str | None) -> web.Response:
-        match word:
-            case "429":
-                response = ApiError(429, "Too many requests").response()
-                if retry_after is not None:
-                    response.headers["Retry-After"] = retry_after
-                return response
-            case "quota":
-                return ApiError(400, "Insufficient credits").response()
-            case "503":
-                return ApiError(503, "Service unavailable").response()
-        return ApiError(500, "Internal server error").response()
-
     async def create(self, request: web.Request) -> web.Response:
         body = _checked(await _json(request))
         digest, word = ledger.body_sha256(body), request[WORD] or word_in(body["prompt"])
         if self._state.faults.refuses(word, digest):
-            return self.refuse(word, "1")
+            return refuse(REFUSALS, word)
         made = takes.plan(self.name, body, text=body["prompt"], fate=word, now=time.time(), speed=self.speed)
         with self._state.transaction() as db:
             takes.insert(db, made)

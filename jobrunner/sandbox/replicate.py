@@ -18,7 +18,7 @@ from aiohttp import web
 from jobrunner.sandbox import ledger, prediction, uploads
 from jobrunner.sandbox import replicate_models as models
 from jobrunner.sandbox.clips import Shot
-from jobrunner.sandbox.faults import DELIVERY, WORD, word_in
+from jobrunner.sandbox.faults import DELIVERY, WORD, refuse, word_in
 from jobrunner.sandbox.prediction import Prediction
 from jobrunner.sandbox.state import State
 
@@ -38,8 +38,17 @@ class Problem(Exception):
         return web.Response(status=self.status, body=orjson.dumps(self.body), content_type="application/problem+json")
 
 
+REFUSALS: Final = {
+    "429": Problem(429, "Too Many Requests", "Request was throttled. Your rate limit resets in ~1s."),
+    "quota": Problem(402, "Insufficient credit", "You have insufficient credit to run this model. Add credit."),
+    "503": Problem(503, "Service Unavailable", "The service is overloaded."),
+    "500": Problem(500, "Internal Server Error", "An unexpected error occurred."),
+}
+
+
 class Replicate:
     name = "replicate"
+    refusals = REFUSALS
 
     def __init__(self, state: State) -> None:
         self._state = state
@@ -66,21 +75,6 @@ class Replicate:
         )
         return app
 
-    def refuse(self, word: str, retry_after: str | None) -> web.Response:
-        match word:
-            case "429":
-                detail = "Request was throttled. Your rate limit resets in ~1s."
-                response = Problem(429, "Too Many Requests", detail).response()
-                if retry_after is not None:
-                    response.headers["Retry-After"] = retry_after
-                return response
-            case "quota":
-                detail = "You have insufficient credit to run this model. Add credit, then try again."
-                return Problem(402, "Insufficient credit", detail).response()
-            case "503":
-                return Problem(503, "Service Unavailable", "The service is overloaded.").response()
-        return Problem(500, "Internal Server Error", "An unexpected error occurred.").response()
-
     async def create(self, request: web.Request) -> web.Response:
         body = await _json(request)
         model, version = _model(request, body)
@@ -92,7 +86,7 @@ class Replicate:
             raise _invalid(error.field, error.description) from None
         digest, word = ledger.body_sha256(body), request[WORD] or word_in(input["prompt"])
         if self._state.faults.refuses(word, digest):
-            return self.refuse(word, "1")
+            return refuse(REFUSALS, word)
         now = time.time()
         made = prediction.plan(
             model=model, version=version, input=input, fate=word, now=now, speed=self.speed,

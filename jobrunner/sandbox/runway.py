@@ -16,7 +16,7 @@ from aiohttp import web
 
 from jobrunner.sandbox import ledger, takes
 from jobrunner.sandbox.clips import Shot, frame_demuxer
-from jobrunner.sandbox.faults import DELIVERY, WORD, word_in
+from jobrunner.sandbox.faults import DELIVERY, WORD, refuse, word_in
 from jobrunner.sandbox.state import State
 from jobrunner.sandbox.takes import Take
 
@@ -62,8 +62,17 @@ class ApiError(Exception):
         return web.Response(status=self.status, body=orjson.dumps(self.body), content_type="application/json")
 
 
+REFUSALS: Final = {
+    "429": ApiError(429, "You have made too many requests. Please try again later."),
+    "quota": ApiError(400, "You do not have enough credits to run this task."),
+    "503": ApiError(503, "The service is temporarily overloaded."),
+    "500": ApiError(500, "An unexpected error occurred."),
+}
+
+
 class Runway:
     name = "runway"
+    refusals = REFUSALS
 
     def __init__(self, state: State) -> None:
         self._state = state
@@ -86,25 +95,12 @@ class Runway:
         )
         return app
 
-    def refuse(self, word: str, retry_after: str | None) -> web.Response:
-        match word:
-            case "429":
-                response = ApiError(429, "You have made too many requests. Please try again later.").response()
-                if retry_after is not None:
-                    response.headers["Retry-After"] = retry_after
-                return response
-            case "quota":
-                return ApiError(400, "You do not have enough credits to run this task.").response()
-            case "503":
-                return ApiError(503, "The service is temporarily overloaded.").response()
-        return ApiError(500, "An unexpected error occurred.").response()
-
     async def create(self, request: web.Request) -> web.Response:
         body = _checked(await _json(request), with_image=request.path.endswith("/image_to_video"))
         text = str(body.get("promptText", ""))
         digest, word = ledger.body_sha256(body), request[WORD] or word_in(text)
         if self._state.faults.refuses(word, digest):
-            return self.refuse(word, "1")
+            return refuse(REFUSALS, word)
         made = takes.plan(self.name, body, text=text, fate=word, now=time.time(), speed=self.speed)
         with self._state.transaction() as db:
             takes.insert(db, made)

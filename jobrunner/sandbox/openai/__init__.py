@@ -23,6 +23,7 @@ TEXT_MODELS: Final = ("gpt-5.4-mini", "gpt-5.4")
 
 class OpenAI:
     name = protocol.NAME
+    refusals = protocol.REFUSALS
 
     def __init__(self, state: State) -> None:
         self._state = state
@@ -50,9 +51,6 @@ class OpenAI:
             ]
         )
         return app
-
-    def refuse(self, word: str, retry_after: str | None) -> web.Response:
-        return protocol.refused(word, retry_after)
 
     async def models(self, _request: web.Request) -> web.Response:
         names = (*IMAGE_MODELS, *SPEECH_MODELS, *TEXT_MODELS)

@@ -10,7 +10,7 @@ import orjson
 from aiohttp import web
 
 from jobrunner.sandbox import ledger
-from jobrunner.sandbox.faults import WORD, word_in
+from jobrunner.sandbox.faults import WORD, refuse, word_in
 from jobrunner.sandbox.state import State
 
 API_KEY: Final = "test-key"
@@ -45,22 +45,17 @@ def invalid(param: str, message: str, *, code: str = "invalid_value") -> ApiErro
     return ApiError(400, message, code=code, param=param)
 
 
-def refused(word: str, retry_after: str | None) -> web.Response:
-    """The answer for 429, 500, 503 and quota."""
-    match word:
-        case "429":
-            response = ApiError(429, "Rate limit reached.", code="rate_limit_exceeded", type="requests").response()
-            if retry_after is not None:
-                response.headers["Retry-After"] = retry_after
-            return response
-        case "quota":
-            message = "You exceeded your current quota, please check your plan and billing details."
-            return ApiError(429, message, code="insufficient_quota", type="insufficient_quota").response()
-        case "503":
-            message = "The server is currently overloaded with other requests."
-            return ApiError(503, message, code="server_error", type="server_error").response()
-    message = "The server had an error while processing your request."
-    return ApiError(500, message, code="server_error", type="server_error").response()
+REFUSALS: Final = {
+    "429": ApiError(429, "Rate limit reached.", code="rate_limit_exceeded", type="requests"),
+    "quota": ApiError(
+        429,
+        "You exceeded your current quota.",
+        code="insufficient_quota",
+        type="insufficient_quota",
+    ),
+    "503": ApiError(503, "The server is currently overloaded.", code="server_error", type="server_error"),
+    "500": ApiError(500, "The server had an error while processing.", code="server_error", type="server_error"),
+}
 
 
 class Refused(Exception):
@@ -102,7 +97,7 @@ async def answer_errors(
     except ApiError as error:
         return error.response()
     except Refused as refusal:
-        return refused(refusal.word, "1")
+        return refuse(REFUSALS, refusal.word)
     except web.HTTPException as error:
         return ApiError(error.status, f"{error.reason}: {request.method} {request.path}").response()
 
