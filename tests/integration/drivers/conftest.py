@@ -1,7 +1,8 @@
 """One driver at work on one sandbox: what the conformance suite runs every driver on."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -210,6 +211,20 @@ async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         await made.aclose()
 
 
+@asynccontextmanager
+async def at_loopback(handle: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> AsyncIterator[str]:
+    """The URL below which `handle` answers every request."""
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", handle)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
 @dataclass
 class Fake:
     """A provider that answers `answers` one after the other, JSON or ready responses; `seen` is what it was asked."""
@@ -217,10 +232,11 @@ class Fake:
     answers: list[Any] = field(default_factory=list)
     seen: list[tuple[str, str]] = field(default_factory=list)
     url: str = ""
+    authorization: str = "Bearer canary"
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         self.seen.append((request.method, request.raw_path))
-        assert request.headers["Authorization"] == "Bearer canary"
+        assert request.headers["Authorization"] == self.authorization
         answer = self.answers.pop(0)
         return answer if isinstance(answer, web.StreamResponse) else web.json_response(answer)
 
@@ -228,11 +244,5 @@ class Fake:
 @pytest.fixture
 async def fake() -> AsyncIterator[Fake]:
     made = Fake()
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", made.handle)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    made.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    yield made
-    await runner.cleanup()
+    async with at_loopback(made.handle) as made.url:
+        yield made

@@ -1,7 +1,6 @@
 """What is peculiar to fal: answers that the sandbox does not give, uploads, and what the suite leaves out."""
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,7 @@ from jobrunner.work import (
     SoundRequest,
     VideoRequest,
 )
-from tests.integration.drivers.conftest import PICTURE, Bench
+from tests.integration.drivers.conftest import PICTURE, Bench, Fake
 
 FLUX = "fal-ai/flux/schnell"
 EDIT = "fal-ai/nano-banana/edit"
@@ -36,36 +35,9 @@ HANDLE = Handle("fal", "fal-ai/flux/requests/r1", urls={"status_url": "https://e
 DONE = {"status": "COMPLETED", "metrics": {"inference_time": 0.7}}
 
 
-@dataclass
-class Fake:
-    """A fal that answers `answers` one after the other, JSON or ready responses; `seen` is what it was asked."""
-
-    answers: list[Any] = field(default_factory=list)
-    seen: list[tuple[str, str]] = field(default_factory=list)
-    url: str = ""
-
-    async def handle(self, request: web.Request) -> web.StreamResponse:
-        self.seen.append((request.method, request.raw_path))
-        assert request.headers["Authorization"] == "Key canary"
-        answer = self.answers.pop(0)
-        return answer if isinstance(answer, web.StreamResponse) else web.json_response(answer)
-
-
-@pytest.fixture
-async def fake() -> AsyncIterator[Fake]:
-    made = Fake()
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", made.handle)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    made.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    yield made
-    await runner.cleanup()
-
-
 @pytest.fixture
 async def fal(fake: Fake) -> AsyncIterator[Fal]:
+    fake.authorization = "Key canary"
     driver = Fal(Net(), Provider(base_url=fake.url, api_key=SecretStr("canary")))
     yield driver
     await driver.aclose()

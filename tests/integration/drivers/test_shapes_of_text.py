@@ -18,6 +18,7 @@ from jobrunner.providers.driver import Desk, Failed, Finished, Running
 from jobrunner.providers.openai import OpenAI
 from jobrunner.settings import Provider
 from jobrunner.work import Artifact, Handle, ImageEdit, ImageRequest, Intent, Money, Request, SpeechRequest, TextRequest
+from tests.integration.drivers.conftest import at_loopback
 
 HANDLE = Handle("openai", "resp_1")
 QUESTION = TextRequest("Be brief.", "Why?")
@@ -50,14 +51,8 @@ class Fake:
 @pytest.fixture
 async def fake() -> AsyncIterator[Fake]:
     made = Fake()
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", made.handle)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    made.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    yield made
-    await runner.cleanup()
+    async with at_loopback(made.handle) as made.url:
+        yield made
 
 
 @pytest.fixture
