@@ -76,7 +76,7 @@ class Ops:
 
     async def _workers(self) -> Check:
         queue = self._runtime.settings.worker.queue
-        alive = await self._runtime.store.alive_workers(queue)
+        alive = await self._runtime.store.leases.alive_workers(queue)
         if alive:
             return Check(ok=True, detail=f"{alive} alive on queue {queue!r}")
         detail = f"no worker is alive on queue {queue!r}; start `jobrunner worker`. Jobs are taken meanwhile, and wait"

@@ -5,21 +5,17 @@ Every write of a worker is guarded by (worker, fence, in_progress): one who lost
 All methods raise Unavailable where Postgres is away, and InvalidRequest where it refuses the data.
 """
 
-import asyncio
-import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
-import asyncpg
-
-from jobrunner.errors import ConfigError, InvalidRequest, Unavailable
-from jobrunner.job import CRASH_LIMIT, Job, Status
+from jobrunner.job import Job, Status
 from jobrunner.settings import Settings
+from jobrunner.store.database import Database, in_halves
+from jobrunner.store.leases import Leases
 from jobrunner.store.migrate import pending
 from jobrunner.store.queries import query
-from jobrunner.store.record_tables import RecordTables
 from jobrunner.store.rows import (
     Active,
     Connection,
@@ -41,125 +37,53 @@ from jobrunner.store.rows import (
 )
 from jobrunner.work import Artifact
 
-T = TypeVar("T")
-R = TypeVar("R")
-
 Inserted = tuple[Job, str | None]
 """A row, and the digest its idempotency key was first used with; None where the row is new."""
 
-_AGAIN = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
-_BAD_DATA = (
-    asyncpg.DataError,
-    asyncpg.IntegrityConstraintViolationError,
-    asyncpg.CardinalityViolationError,  # one row twice in a batch: split, they follow each other
-)
-_AWAY = (
-    OSError,
-    TimeoutError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # the connection was cut in the middle of an operation
-    asyncpg.OperatorInterventionError,  # being shut down or starting up
-    asyncpg.InsufficientResourcesError,  # too many connections, disk full
-)
-_TRIES = 5
-_ACQUIRE_S = 5.0
-_COMMAND_S = 30.0
-
-CRASH_RECORD = {
-    "code": "worker_crashed",
-    "message": "The worker that ran this attempt died or lost its lease.",
-    "retryable": True,
-}
-CANCEL_RECORD = {
-    "code": "cancelled",
-    "message": "Cancelled on request; its worker died before it had answered.",
-    "retryable": False,
-}
-
-
-@asynccontextmanager
-async def mapped_errors() -> AsyncIterator[None]:
-    try:
-        yield
-    except _BAD_DATA as error:
-        raise InvalidRequest(f"Postgres refused the data: {error}") from error
-    except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError) as error:
-        raise Unavailable(f"The database lacks jobrunner's tables ({error}): run `jobrunner migrate`.") from error
-    except _AWAY as error:
-        what = str(error) or type(error).__name__
-        raise Unavailable(f"Postgres did not answer ({what}); nothing was changed.") from error
-
 
 class Store:
-    def __init__(self, pool: asyncpg.Pool, records: RecordTables) -> None:
-        self._pool = pool
-        self._records = records
+    """`leases` are the workers' rows."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+        self.leases = Leases(database)
 
     @classmethod
     @asynccontextmanager
     async def opened(cls, settings: Settings) -> AsyncIterator["Store"]:
         """Raises ConfigError for a wrong URL or record table, Unavailable where nothing answers."""
-        if settings.database_url is None:
-            raise ConfigError("database_url is not set.")
-        records = RecordTables(settings.record_tables)
-        try:
-            async with mapped_errors():
-                # No named prepared statements: a transaction-mode pooler may stand in between.
-                pool = await asyncpg.create_pool(
-                    settings.database_url.get_secret_value(),
-                    min_size=1,
-                    max_size=settings.database_pool_size,
-                    command_timeout=_COMMAND_S,
-                    timeout=_ACQUIRE_S,
-                    statement_cache_size=0,
-                    server_settings={"application_name": "jobrunner"},
-                )
-        except (
-            asyncpg.InvalidAuthorizationSpecificationError,
-            asyncpg.InvalidCatalogNameError,
-            ValueError,
-        ) as error:
-            raise ConfigError(f"database_url does not work: {error}") from None
-        try:
-            async with mapped_errors(), pool.acquire() as connection:
-                await records.prepare(connection)
-            yield cls(pool, records)
-        finally:
-            try:
-                await asyncio.wait_for(pool.close(), _ACQUIRE_S)
-            except TimeoutError:
-                pool.terminate()
+        async with Database.opened(settings) as database:
+            yield cls(database)
 
     # ---- submitting and asking -----------------------------------------------------------------
 
     async def insert(self, jobs: Sequence[NewJob]) -> list[Inserted | BaseException]:
         """A row a job, in order."""
-        return await _in_halves(self._insert, jobs)
+        return await in_halves(self._insert, jobs)
 
     async def _insert(self, jobs: Sequence[NewJob]) -> list[Inserted | BaseException]:
         async def work(connection: Connection) -> tuple[dict[UUID, Job], dict[str, tuple[Job, str]]]:
             rows = await connection.fetch(query("insert_jobs"), *_job_columns(jobs))
             created = {row["id"]: job_of(row) for row in rows}
-            await self._records.mirror(connection, list(created.values()))
+            await self._db.records.mirror(connection, list(created.values()))
             keys = [job.idempotency_key for job in jobs if job.id not in created]
             known = await connection.fetch(query("jobs_by_key"), keys) if keys else []
             return created, {row["idempotency_key"]: (job_of(row), row["request_digest"]) for row in known}
 
-        created, known = await self._transaction(work)
+        created, known = await self._db.transaction(work)
         return [(created[job.id], None) if job.id in created else known[job.idempotency_key or ""] for job in jobs]
 
     async def get(self, job_id: UUID) -> Job | None:
-        row = await self._row("job", job_id)
+        row = await self._db.row("job", job_id)
         return None if row is None else job_of(row)
 
     async def ended(self, job_ids: Collection[UUID]) -> list[Job]:
         """Those of `job_ids` that have reached a terminal state."""
-        return [job_of(row) for row in await self._rows("jobs_terminal", list(job_ids))]
+        return [job_of(row) for row in await self._db.rows("jobs_terminal", list(job_ids))]
 
     async def search(self, wanted: Filter) -> list[Job]:
         created_at, after_id = wanted.after or (None, None)
-        rows = await self._rows(
+        rows = await self._db.rows(
             "list_jobs",
             wanted.status,
             wanted.task,
@@ -173,25 +97,25 @@ class Store:
 
     async def cancel(self, job_id: UUID, record: dict[str, Any]) -> Job | None:
         """The row as it stands now, or None if it had ended (or does not exist)."""
-        return await self._move("cancel_job", job_id, to_json(record))
+        return await self._db.move("cancel_job", job_id, to_json(record))
 
     async def retry(self, job_id: UUID) -> Job | None:
         """The row, pending again, or None if it was neither failed nor cancelled."""
-        return await self._move("retry_job", job_id)
+        return await self._db.move("retry_job", job_id)
 
     async def artifact(self, artifact_id: UUID) -> Artifact | None:
-        row = await self._row("artifact", artifact_id)
+        row = await self._db.row("artifact", artifact_id)
         return None if row is None else artifact_of(row)
 
     async def insert_artifact(self, artifact: Artifact) -> None:
         """One that no step made."""
-        await self._rows("insert_artifacts", *columns([_artifact_row(artifact, None)]))
+        await self._db.rows("insert_artifacts", *columns([_artifact_row(artifact, None)]))
 
     async def artifacts_of(self, job_ids: Collection[UUID]) -> list[Artifact]:
-        return [artifact_of(row) for row in await self._rows("artifacts_of", list(job_ids))]
+        return [artifact_of(row) for row in await self._db.rows("artifacts_of", list(job_ids))]
 
     async def steps_of(self, job_id: UUID) -> list[Step]:
-        return [step_of(row) for row in await self._rows("steps_of", job_id)]
+        return [step_of(row) for row in await self._db.rows("steps_of", job_id)]
 
     # ---- a worker's writes ---------------------------------------------------------------------
 
@@ -200,24 +124,24 @@ class Store:
     ) -> list[Job]:
         """Take the named jobs that are due, or (`ids` None) whatever is due; each with a higher fence."""
         wanted = None if ids is None else list(ids)
-        return await self._move_all("claim", worker, queue, list(tasks), limit, wanted)
+        return await self._db.move_all("claim", worker, queue, list(tasks), limit, wanted)
 
     async def held(self, worker: UUID) -> list[Job]:
-        return [job_of(row) for row in await self._rows("held_jobs", worker)]
+        return [job_of(row) for row in await self._db.rows("held_jobs", worker)]
 
     async def look_up(self, queue: str, ids: Collection[UUID]) -> list[Looked]:
-        rows = await self._rows("look_up", list(ids), queue)
+        rows = await self._db.rows("look_up", list(ids), queue)
         return [Looked(row["id"], row["task"], Status(row["status"]), row["due_at"], row["early"]) for row in rows]
 
     async def finish(self, worker: UUID, ends: Sequence[Finish]) -> list[Job | BaseException | None]:
         """The rows as written, in order; None where the job is no longer this worker's at that fence."""
 
         async def write(batch: Sequence[Finish]) -> list[Job | BaseException | None]:
-            moved = await self._move_all("finish", worker, *_finish_columns(batch))
+            moved = await self._db.move_all("finish", worker, *_finish_columns(batch))
             rows = {job.id: job for job in moved}
             return [rows.get(end.id) for end in batch]
 
-        return await _in_halves(write, ends)
+        return await in_halves(write, ends)
 
     async def save_steps(self, worker: UUID, writes: Sequence[StepWrite]) -> list[bool | BaseException]:
         """Whether each step was written; False where the job is no longer this worker's at that fence."""
@@ -225,7 +149,7 @@ class Store:
         async def write(batch: Sequence[StepWrite]) -> list[bool | BaseException]:
             return await self._save_steps(worker, batch)
 
-        return await _in_halves(write, writes)
+        return await in_halves(write, writes)
 
     async def _save_steps(self, worker: UUID, writes: Sequence[StepWrite]) -> list[bool | BaseException]:
         async def work(connection: Connection) -> set[tuple[UUID, str]]:
@@ -241,50 +165,21 @@ class Store:
                 await connection.execute(query("insert_artifacts"), *columns(new))
             return written
 
-        written = await self._transaction(work)
+        written = await self._db.transaction(work)
         return [(write.step.job_id, write.step.name) in written for write in writes]
 
     async def save_progress(self, worker: UUID, notes: Sequence[ProgressNote]) -> None:
         rows = columns((note.id, note.fence, note.fraction, storable(note.note)) for note in notes)
-        await self._rows("save_progress", worker, *rows)
+        await self._db.rows("save_progress", worker, *rows)
 
     async def remote_ids(self, provider: str, ids: Collection[str]) -> set[str]:
         """Which of a provider's ids already belong to some step."""
-        return {row["remote_id"] for row in await self._rows("remote_ids", provider, list(ids))}
+        return {row["remote_id"] for row in await self._db.rows("remote_ids", provider, list(ids))}
 
-    # ---- workers and their leases --------------------------------------------------------------
-
-    async def register(
-        self, worker: UUID, *, host: str, pid: int, queue: str, version: str, max_jobs: int, lease_s: float
-    ) -> None:
-        await self._rows("register_worker", worker, host, pid, queue, version, max_jobs, lease_s)
-
-    async def renew(self, worker: UUID, *, lease_s: float, in_flight: int) -> list[UUID] | None:
-        """The worker's jobs that a person wants cancelled, or None if the worker was declared dead."""
-        row = await self._row("renew_lease", worker, lease_s, in_flight)
-        return None if row is None else list(row["cancels"])
-
-    async def retire(self, worker: UUID) -> None:
-        await self._rows("retire_worker", worker)
-
-    async def rescue(self) -> list[Job]:
-        """Declare overdue workers dead and move their jobs, in one transaction: a late heartbeat waits for it."""
-
-        async def work(connection: Connection) -> list[Job]:
-            workers = [row["id"] for row in await connection.fetch(query("overdue_workers"))]
-            if not workers:
-                return []
-            await connection.execute(query("bury_workers"), workers)
-            records = to_json(CRASH_RECORD), to_json(CANCEL_RECORD)
-            rows = await connection.fetch(query("rescue_jobs"), workers, CRASH_LIMIT, *records)
-            jobs = [job_of(row) for row in rows]
-            await self._records.mirror(connection, jobs)
-            return jobs
-
-        return await self._transaction(work)
+    # ---- upkeep --------------------------------------------------------------------------------
 
     async def active_page(self, queue: str, after: UUID, limit: int) -> list[Active]:
-        rows = await self._rows("active_page", queue, after, limit)
+        rows = await self._db.rows("active_page", queue, after, limit)
         return [Active(row["id"], row["task"], Status(row["status"]), row["due_at"], row["updated_at"]) for row in rows]
 
     async def adopt(
@@ -306,68 +201,14 @@ class Store:
                 else:
                     taken = await connection.fetch(query("refuse_job"), row["id"], "", error_json(verdict))
                 jobs += map(job_of, taken)
-            await self._records.mirror(connection, jobs)
+            await self._db.records.mirror(connection, jobs)
             return jobs
 
-        return await self._transaction(work)
-
-    async def alive_workers(self, queue: str) -> int:
-        row = await self._row("alive_workers", queue)
-        return 0 if row is None else int(row[0])
+        return await self._db.transaction(work)
 
     async def missing_migrations(self) -> list[str]:
         """Also the cheapest question there is: it answers when Postgres does."""
-        return await self._transaction(pending)
-
-    # ---- how statements are run ----------------------------------------------------------------
-
-    async def _rows(self, name: str, *values: Any) -> list[asyncpg.Record]:
-        async with mapped_errors(), self._pool.acquire(timeout=_ACQUIRE_S) as connection:
-            return await connection.fetch(query(name), *values)
-
-    async def _row(self, name: str, *values: Any) -> asyncpg.Record | None:
-        rows = await self._rows(name, *values)
-        return rows[0] if rows else None
-
-    async def _move_all(self, name: str, *values: Any) -> list[Job]:
-        """A statement that moves jobs: the application's own rows follow in the same transaction."""
-
-        async def work(connection: Connection) -> list[Job]:
-            jobs = [job_of(row) for row in await connection.fetch(query(name), *values)]
-            await self._records.mirror(connection, jobs)
-            return jobs
-
-        return await self._transaction(work)
-
-    async def _move(self, name: str, *values: Any) -> Job | None:
-        jobs = await self._move_all(name, *values)
-        return jobs[0] if jobs else None
-
-    async def _transaction(self, work: Callable[[Connection], Awaitable[R]]) -> R:
-        """Run `work` in one transaction, again after a deadlock or serialization failure."""
-        async with mapped_errors():
-            for tried in range(1, _TRIES + 1):
-                try:
-                    async with self._pool.acquire(timeout=_ACQUIRE_S) as connection, connection.transaction():
-                        return await work(connection)
-                except _AGAIN as error:
-                    if tried == _TRIES:
-                        raise Unavailable(f"Postgres gave up {_TRIES} times over: {error}") from error
-                    await asyncio.sleep(random.uniform(0, 0.02 * 2**tried))  # noqa: S311  # jitter
-        raise AssertionError("unreachable")
-
-
-async def _in_halves(
-    write: Callable[[Sequence[T]], Awaitable[list[R | BaseException]]], batch: Sequence[T]
-) -> list[R | BaseException]:
-    """One bad row never fails its neighbours: on a data error the batch is split until it stands alone."""
-    try:
-        return await write(batch)
-    except InvalidRequest as error:
-        if len(batch) == 1:
-            return [error]
-    middle = len(batch) // 2
-    return [*await _in_halves(write, batch[:middle]), *await _in_halves(write, batch[middle:])]
+        return await self._db.transaction(pending)
 
 
 def _job_columns(jobs: Sequence[NewJob]) -> list[list[Any]]:

@@ -33,7 +33,7 @@ class Lease:
         """Register under a new identity. Raises Unavailable."""
         self.worker = uuid7()
         asked = time.monotonic()
-        await self._store.register(
+        await self._store.leases.register(
             self.worker,
             host=socket.gethostname(),
             pid=os.getpid(),
@@ -48,7 +48,7 @@ class Lease:
     async def renew(self, *, in_flight: int) -> list[UUID] | None:
         """The jobs to cancel, or None if this worker was declared dead. Raises Unavailable."""
         asked = time.monotonic()
-        cancels = await self._store.renew(self.worker, lease_s=self.lease_s, in_flight=in_flight)
+        cancels = await self._store.leases.renew(self.worker, lease_s=self.lease_s, in_flight=in_flight)
         if cancels is not None:
             if asked > self._ends:
                 self._gapless_since = asked

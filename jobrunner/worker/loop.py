@@ -304,7 +304,7 @@ class WorkerLoop:
         if self._telling:
             await asyncio.wait(self._telling, timeout=_HAND_BACK_S)
         try:
-            await self._store.retire(self._lease.worker)
+            await self._store.leases.retire(self._lease.worker)
             await self._queue.forget_beat(health_check_key(self._queue.name))
             await self._queue.wake()  # a wake that we swallowed while stopping belongs to another worker
         except Unavailable as error:

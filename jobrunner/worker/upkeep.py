@@ -115,7 +115,7 @@ class Rescue:
     async def run_once(self) -> None:
         if not self._lease.may_rescue:
             return
-        jobs = await self._store.rescue()
+        jobs = await self._store.leases.rescue()
         for job in jobs:
             emit(
                 "job.rescued",

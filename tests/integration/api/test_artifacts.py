@@ -19,7 +19,7 @@ async def keep(runtime: Runtime, http: aiohttp.ClientSession, tmp_path: Path, mi
     """An artifact of a job that a worker holds, as the API shows it."""
     job_id = await submit(http)
     worker = uuid4()
-    await runtime.store.register(worker, host="h", pid=1, queue="arq:queue", version="0", max_jobs=1, lease_s=30)
+    await runtime.store.leases.register(worker, host="h", pid=1, queue="arq:queue", version="0", max_jobs=1, lease_s=30)
     [job] = await runtime.store.claim(worker, queue="arq:queue", tasks=["api_paint"], limit=1, ids=None)
     source = tmp_path / "made"
     source.write_bytes(PNG)

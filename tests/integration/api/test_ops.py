@@ -87,7 +87,7 @@ async def test_readiness_answers_while_postgres_hangs(
     runtime: Runtime, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("jobrunner.api.ops.CHECK_S", 0.05)
-    async with runtime.store._pool.acquire() as holder, holder.transaction():
+    async with runtime.store._db.pool.acquire() as holder, holder.transaction():
         await holder.execute("LOCK TABLE public.jobrunner_migrations IN ACCESS EXCLUSIVE MODE")
         async with http.get("/readyz") as answer:
             assert answer.status == 503
@@ -96,7 +96,7 @@ async def test_readiness_answers_while_postgres_hangs(
 
 
 async def test_postgres_away_is_503_and_never_a_false_202(runtime: Runtime, http: aiohttp.ClientSession) -> None:
-    await runtime.store._pool.close()
+    await runtime.store._db.pool.close()
     async with http.post("/v1/jobs", json=submission()) as answer:
         document = await problem(answer, 503, "unavailable")
         assert int(answer.headers["Retry-After"]) >= 1

@@ -45,7 +45,7 @@ async def inserted(store: Store, *jobs: NewJob) -> list[Job]:
 async def worker(store: Store, *, lease_s: float = LEASE_S) -> UUID:
     """A registered worker; with a lease that is over it counts as crashed."""
     id = uuid7()
-    await store.register(id, host="here", pid=1, queue=QUEUE, version="0", max_jobs=9, lease_s=lease_s)
+    await store.leases.register(id, host="here", pid=1, queue=QUEUE, version="0", max_jobs=9, lease_s=lease_s)
     return id
 
 

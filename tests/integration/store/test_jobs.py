@@ -105,7 +105,7 @@ async def test_what_is_not_due_or_not_this_workers_is_left_pending(changes: dict
 
 async def test_a_dead_worker_claims_nothing(store: Store) -> None:
     dead = await worker(store, lease_s=-1)
-    await store.rescue()
+    await store.leases.rescue()
     [job] = await inserted(store)
     assert await claimed(store, dead, ids=[job.id]) == []
 
@@ -129,7 +129,7 @@ async def test_a_claim_waits_for_a_burial_under_way_and_then_takes_nothing(
 async def test_a_zombie_changes_nothing_of_a_job_it_lost(store: Store) -> None:
     zombie = await worker(store, lease_s=-1)
     old = await held(store, zombie)
-    await store.rescue()
+    await store.leases.rescue()
     heir = await worker(store)
     [current] = await claimed(store, heir)
     for by, stale in ((zombie, old), (zombie, current), (heir, old)):
@@ -207,7 +207,7 @@ async def test_a_pending_job_is_cancelled_at_once_and_a_running_one_is_asked(sto
     assert asked is not None
     assert (ended.status, ended.error) == (Status.CANCELLED, RECORD)
     assert (asked.status, asked.error) == (Status.IN_PROGRESS, None)
-    assert await store.renew(me, lease_s=1, in_flight=1) == [running.id]
+    assert await store.leases.renew(me, lease_s=1, in_flight=1) == [running.id]
     assert await store.cancel(pending.id, RECORD) is None
     assert await store.cancel(uuid7(), RECORD) is None
 

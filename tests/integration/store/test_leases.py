@@ -12,20 +12,20 @@ from tests.integration.store.conftest import LEASE_S, claimed, held, row, somebo
 async def test_an_overdue_workers_jobs_go_back_and_only_they(store: Store) -> None:
     overdue, living = await worker(store, lease_s=-1), await worker(store)
     lost, kept = await held(store, overdue), await held(store, living)
-    [rescued] = await store.rescue()
+    [rescued] = await store.leases.rescue()
     assert (rescued.id, rescued.status, rescued.crashes, rescued.failures) == (lost.id, Status.PENDING, 1, 0)
     assert [error["code"] for error in rescued.errors] == ["worker_crashed"]
     assert await row(store, kept.id) == kept
-    assert await store.rescue() == []
+    assert await store.leases.rescue() == []
 
 
 async def test_a_job_that_outlived_too_many_workers_ends(store: Store) -> None:
     await held(store, await worker(store, lease_s=-1))
     for crash in range(1, CRASH_LIMIT):
-        [job] = await store.rescue()
+        [job] = await store.leases.rescue()
         assert (job.status, job.crashes) == (Status.PENDING, crash)
         assert len(await claimed(store, await worker(store, lease_s=-1))) == 1
-    [job] = await store.rescue()
+    [job] = await store.leases.rescue()
     assert job.error is not None
     assert (job.status, job.error["code"]) == (Status.FAILED, "worker_crashed")
     assert [error["attempt"] for error in job.errors] == [1, 2, 3]
@@ -33,16 +33,16 @@ async def test_a_job_that_outlived_too_many_workers_ends(store: Store) -> None:
 
 async def test_a_heartbeat_after_the_rescue_sees_its_death(store: Store) -> None:
     late = await worker(store, lease_s=-1)
-    assert await store.renew(late, lease_s=-1, in_flight=0) == []
-    await store.rescue()
-    assert await store.renew(late, lease_s=LEASE_S, in_flight=0) is None
+    assert await store.leases.renew(late, lease_s=-1, in_flight=0) == []
+    await store.leases.rescue()
+    assert await store.leases.renew(late, lease_s=LEASE_S, in_flight=0) is None
 
 
 async def test_a_heartbeat_before_the_rescue_saves_the_worker(store: Store) -> None:
     late = await worker(store, lease_s=-1)
     job = await held(store, late)
-    assert await store.renew(late, lease_s=LEASE_S, in_flight=1) == []
-    assert await store.rescue() == []
+    assert await store.leases.renew(late, lease_s=LEASE_S, in_flight=1) == []
+    assert await store.leases.rescue() == []
     assert await row(store, job.id) == job
 
 
@@ -50,7 +50,7 @@ async def test_a_heartbeat_waits_for_the_rescue_under_way(store: Store, database
     late = await worker(store, lease_s=-1)
     async with database.transaction():
         await database.execute("SELECT FROM jobrunner.workers FOR UPDATE")
-        beating = asyncio.create_task(store.renew(late, lease_s=LEASE_S, in_flight=0))
+        beating = asyncio.create_task(store.leases.renew(late, lease_s=LEASE_S, in_flight=0))
         await somebody_waits(database)
         await database.execute("UPDATE jobrunner.workers SET dead_at = now()")
     assert await beating is None
@@ -59,24 +59,24 @@ async def test_a_heartbeat_waits_for_the_rescue_under_way(store: Store, database
 async def test_rescuers_at_once_charge_a_job_with_one_crash(store: Store) -> None:
     for _ in range(5):
         await held(store, await worker(store, lease_s=-1))
-    rescues = await asyncio.gather(*(store.rescue() for _ in range(6)))
+    rescues = await asyncio.gather(*(store.leases.rescue() for _ in range(6)))
     assert [job.crashes for jobs in rescues for job in jobs] == [1] * 5
 
 
 async def test_a_worker_that_leaves_with_jobs_in_hand_is_rescued_at_once(store: Store) -> None:
     leaving, idle = await worker(store), await worker(store)
     job = await held(store, leaving)
-    await store.retire(leaving)
-    await store.retire(idle)
-    assert await store.alive_workers("arq:queue") == 0
-    assert [rescued.id for rescued in await store.rescue()] == [job.id]
-    assert await store.renew(idle, lease_s=LEASE_S, in_flight=0) is None
+    await store.leases.retire(leaving)
+    await store.leases.retire(idle)
+    assert await store.leases.alive_workers("arq:queue") == 0
+    assert [rescued.id for rescued in await store.leases.rescue()] == [job.id]
+    assert await store.leases.renew(idle, lease_s=LEASE_S, in_flight=0) is None
 
 
 async def test_a_job_whose_cancel_was_asked_for_is_not_run_again_after_a_crash(store: Store) -> None:
     job = await held(store, await worker(store, lease_s=-1))
     await store.cancel(job.id, {})
-    [rescued] = await store.rescue()
+    [rescued] = await store.leases.rescue()
     assert rescued.status is Status.CANCELLED
     assert rescued.error is not None
     assert rescued.error["code"] == "cancelled"

@@ -52,7 +52,7 @@ async def test_long_work_goes_back_uncounted_at_once_if_told_twice(
         row = await runtime.client.get(job.id)
         assert (row.status, row.failures, row.crashes, row.errors) == (Status.PENDING, 0, 0, [])
         assert (await runtime.queue.claim(1, {"play": 1})).ids == [str(job.id)]
-        assert await runtime.store.rescue() == []
+        assert await runtime.store.leases.rescue() == []
 
 
 async def test_a_burst_worker_ends_when_nothing_is_due(

@@ -64,7 +64,9 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 async def zombie_with(runtime: Runtime, *ids: UUID, lease_s: float) -> UUID:
     """A worker that claimed these and died without a word."""
     zombie = uuid7()
-    await runtime.store.register(zombie, host="gone", pid=1, queue=QUEUE, version="0", max_jobs=9, lease_s=lease_s)
+    await runtime.store.leases.register(
+        zombie, host="gone", pid=1, queue=QUEUE, version="0", max_jobs=9, lease_s=lease_s
+    )
     await runtime.queue.claim(9, HOLDS_MS)
     await runtime.store.claim(zombie, queue=QUEUE, tasks=["play"], limit=9, ids=ids)
     return zombie
@@ -103,7 +105,7 @@ async def test_a_worker_declared_dead_drops_its_jobs_and_comes_back_as_another(
 
     async def buried() -> bool:
         await database.execute("UPDATE jobrunner.workers SET lease_until = now() - interval '1 second'")
-        await runtime.store.rescue()
+        await runtime.store.leases.rescue()
         return (await runtime.client.get(job.id)).crashes == 1
 
     await until(buried)
