@@ -4,22 +4,18 @@ The same words, seed, size, length and first frame give the same bytes. The work
 in imageio-ffmpeg's wheel, GPL, hence only ever a subprocess), and what was made is kept on disk by its order's hash.
 """
 
-import asyncio
-import contextlib
 import hashlib
-import os
 import random
-import tempfile
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Final
 
 from jobrunner.sandbox.child import run
+from jobrunner.sandbox.shelf import Shelf
 from jobrunner.sandbox.studio import Studio
 
 FPS: Final = 12
 MAX_DURATION_S: Final = 60.0
-KEPT_CLIPS: Final = 256
 PICTURED: Final = 0.84
 """How much of a drawn picture's height lies above its caption."""
 _FRAME_DEMUXERS: Final = {b"\x89PNG": "png_pipe", b"\xff\xd8\xff": "jpeg_pipe", b"RIFF": "webp_pipe"}
@@ -86,47 +82,26 @@ def _camera(shot: Shot, *, captioned: bool) -> str:
 
 
 class Clips:
-    """Films on demand, as many at a time as there are processors. Equal orders are made once and kept."""
+    """Films on demand. Equal orders are made once and kept."""
 
     def __init__(self, directory: Path, studio: Studio) -> None:
-        self._directory = directory
+        self._shelf = Shelf(directory)
         self._studio = studio
-        self._cameras = asyncio.Semaphore(os.cpu_count() or 1)
-        self._making: dict[str, asyncio.Task[bytes]] = {}
 
     async def clip(self, shot: Shot, first_frame: bytes | None = None) -> bytes:
         """An MP4 file. Raises ValueError for a first frame that is no picture, RuntimeError if ffmpeg fails."""
-        digest = shot.digest(first_frame)
-        if digest not in self._making:
-            task = self._making[digest] = asyncio.create_task(self._made(shot, first_frame, digest))
-            task.add_done_callback(lambda _: self._making.pop(digest, None))
-        return await asyncio.shield(self._making[digest])
+
+        async def film(into: Path) -> None:
+            from imageio_ffmpeg import get_ffmpeg_exe  # noqa: PLC0415  # the [local] extra's
+
+            frame = first_frame or await self._drawn(shot)
+            told = command(shot, frame_demuxer(frame), into, captioned=first_frame is None)
+            await run([get_ffmpeg_exe(), *told], frame)
+
+        return await self._shelf.file(f"{shot.digest(first_frame)}.mp4", film)
 
     async def aclose(self) -> None:
-        tasks = list(self._making.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-    async def _made(self, shot: Shot, first_frame: bytes | None, digest: str) -> bytes:
-        from imageio_ffmpeg import get_ffmpeg_exe  # noqa: PLC0415  # the [local] extra's
-
-        kept = self._directory / f"{digest}.mp4"
-        with contextlib.suppress(FileNotFoundError):
-            return await asyncio.to_thread(kept.read_bytes)
-        frame = first_frame or await self._drawn(shot)
-        demuxer = frame_demuxer(frame)
-        self._directory.mkdir(exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=self._directory, suffix=".part")
-        os.close(handle)
-        part = Path(name)
-        try:
-            async with self._cameras:
-                captioned = first_frame is None
-                await run([get_ffmpeg_exe(), *command(shot, demuxer, part, captioned=captioned)], frame)
-            return await asyncio.to_thread(_keep, part, kept)
-        finally:
-            part.unlink(missing_ok=True)  # noqa: ASYNC240  # also when cancelled, so nothing may await here
+        await self._shelf.aclose()
 
     async def _drawn(self, shot: Shot) -> bytes:
         """Higher by its caption than it is filmed: a camera that moves would cut through the words."""
@@ -134,18 +109,3 @@ class Clips:
         return await self._studio.picture(
             shot.text, seed=shot.seed, size=(width, round(height / PICTURED)), format="jpeg"
         )
-
-
-def _keep(part: Path, kept: Path) -> bytes:
-    film = part.read_bytes()
-    part.replace(kept)
-    _prune(kept.parent)
-    return film
-
-
-def _prune(directory: Path) -> None:
-    """Keep the newest few; a killed sandbox's unfinished ones go with the oldest."""
-    with contextlib.suppress(FileNotFoundError):  # another order was quicker; the next one goes on
-        files = sorted(directory.iterdir(), key=lambda file: file.stat().st_mtime, reverse=True)
-        for file in files[KEPT_CLIPS:]:
-            file.unlink()

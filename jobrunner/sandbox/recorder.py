@@ -11,7 +11,7 @@ import os
 import sys
 import wave
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -53,18 +53,26 @@ class Format:
 
 @dataclass(frozen=True, slots=True)
 class _Sound:
-    """Samples, 16-bit little-endian; made longer or shorter to `length_s` by repeating and fading, if it is set."""
+    """Samples, 16-bit little-endian; made longer or shorter to `length_s` by repeating and fading, if it is set.
+
+    `phonemes`: what is said when, where somebody speaks.
+    """
 
     samples: bytes
     rate: int
     channels: int
     length_s: float | None = None
+    phonemes: tuple[voice.Moment, ...] = ()
 
 
 class Recorder:
-    """Records on demand. Equal orders are made once, also when they come at the same time; the last few are kept."""
+    """Records on demand. Equal orders are made once, also when they come at the same time; the last few are kept.
 
-    def __init__(self) -> None:
+    `note` is told of each file in which somebody speaks, and what is said when.
+    """
+
+    def __init__(self, note: Callable[[bytes, Sequence[voice.Moment]], None] = lambda _file, _phonemes: None) -> None:
+        self._note = note
         self._booths = asyncio.Semaphore(os.cpu_count() or 1)
         self._files: OrderedDict[tuple[Any, ...], asyncio.Task[bytes]] = OrderedDict()
 
@@ -81,7 +89,7 @@ class Recorder:
 
         async def take() -> _Sound:
             speech = await voice.speak(text, voice_id, speed=speed, language=language)
-            return _Sound(speech.samples, speech.rate, voice.CHANNELS)
+            return _Sound(speech.samples, speech.rate, voice.CHANNELS, phonemes=speech.phonemes)
 
         return await self._file((text, voice_id, speed, language, format), take, format)
 
@@ -124,7 +132,11 @@ class Recorder:
 
     async def _recorded(self, take: Callable[[], Coroutine[Any, Any, _Sound]], format: Format) -> bytes:
         async with self._booths:
-            return await _encoded(await take(), format)
+            sound = await take()
+            file = await _encoded(sound, format)
+        if sound.phonemes:
+            self._note(file, sound.phonemes)
+        return file
 
 
 async def _encoded(take: _Sound, format: Format) -> bytes:

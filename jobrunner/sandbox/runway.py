@@ -7,17 +7,15 @@ import base64
 import binascii
 import re
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-import orjson
 from aiohttp import web
 
-from jobrunner.sandbox import ledger, takes
+from jobrunner.sandbox import takes
 from jobrunner.sandbox.clips import Shot, frame_demuxer
-from jobrunner.sandbox.faults import DELIVERY, WORD, refuse, word_in
-from jobrunner.sandbox.state import State
+from jobrunner.sandbox.shop import Refusal, Shop, answer, answering, read_object
 from jobrunner.sandbox.takes import Take
 
 API_KEY: Final = "test-key"
@@ -53,36 +51,24 @@ MODELS: Final = {
 }
 
 
-class ApiError(Exception):
-    def __init__(self, status: int, error: str, **more: Any) -> None:
-        super().__init__(error)
-        self.status, self.body = status, {"error": error, **more}
-
-    def response(self) -> web.Response:
-        return web.Response(status=self.status, body=orjson.dumps(self.body), content_type="application/json")
+def error(status: int, text: str, **more: Any) -> Refusal:
+    return Refusal(status, {"error": text, **more})
 
 
 REFUSALS: Final = {
-    "429": ApiError(429, "You have made too many requests. Please try again later."),
-    "quota": ApiError(400, "You do not have enough credits to run this task."),
-    "503": ApiError(503, "The service is temporarily overloaded."),
-    "500": ApiError(500, "An unexpected error occurred."),
+    "429": error(429, "You have made too many requests. Please try again later."),
+    "quota": error(400, "You do not have enough credits to run this task."),
+    "503": error(503, "The service is temporarily overloaded."),
+    "500": error(500, "An unexpected error occurred."),
 }
 
 
-class Runway:
+class Runway(Shop):
     name = "runway"
     refusals = REFUSALS
 
-    def __init__(self, state: State) -> None:
-        self._state = state
-
-    @property
-    def speed(self) -> float:
-        return self._state.speed
-
     def app(self) -> web.Application:
-        app = web.Application(middlewares=[_answer_errors], client_max_size=8 * 2**20)
+        app = web.Application(middlewares=[answering(_authenticate, error)], client_max_size=8 * 2**20)
         guard = self._state.faults.guard
         app.add_routes(
             [
@@ -96,22 +82,14 @@ class Runway:
         return app
 
     async def create(self, request: web.Request) -> web.Response:
-        body = _checked(await _json(request), with_image=request.path.endswith("/image_to_video"))
-        text = str(body.get("promptText", ""))
-        digest, word = ledger.body_sha256(body), request[WORD] or word_in(text)
-        if self._state.faults.refuses(word, digest):
-            return refuse(REFUSALS, word)
-        made = takes.plan(self.name, body, text=text, fate=word, now=time.time(), speed=self.speed)
-        with self._state.transaction() as db:
-            takes.insert(db, made)
-            price = round(_credits(made) * CREDIT_USD, 6)
-            ledger.record(db, ledger.Purchase(self.name, made.id, digest, text, made.created_at, price))
-        if word == "reset":
-            request[DELIVERY] = word
-        return _answer({"id": made.id, "estimatedCost": {"credits": _credits(made)}})
+        with_image = request.path.endswith("/image_to_video")
+        body = _checked(await read_object(request, error), with_image=with_image)
+        price = round(_credits(body) * CREDIT_USD, 6)
+        with self.sale(request, body, text=str(body.get("promptText", "")), price_usd=price) as made:
+            return answer({"id": made.id, "estimatedCost": {"credits": _credits(body)}})
 
     async def get(self, request: web.Request) -> web.Response:
-        return _answer(_shown(self._found(request), str(request.url.origin()), time.time()))
+        return answer(_shown(self._found(request), str(request.url.origin()), time.time()))
 
     async def delete(self, request: web.Request) -> web.Response:
         """Running work is stopped; what is over is deleted, files and all."""
@@ -123,14 +101,9 @@ class Runway:
         return web.Response(status=204)
 
     async def file(self, request: web.Request) -> web.Response:
-        found, now = self._found(request), time.time()
-        if "expire" in (found.fate, request[WORD]):
-            takes.delete(self._state.db, found.id, now)
-            raise _not_found()
-        fresh = now < int(request.query.get("expires", "0"))
-        if found.phase(now) != "made" or not fresh:
-            raise _not_found()
-        request[DELIVERY] = found.fate
+        if time.time() >= int(request.query.get("expires", "0")):
+            raise missing()
+        found = self.delivered(request, missing())
         body = found.body
         width, _, height = body["ratio"].partition(":")
         sound = MODELS[body["model"]].sound and body.get("audio", True)
@@ -139,24 +112,18 @@ class Runway:
         return web.Response(body=await self._state.clips.clip(shot, frame), content_type="video/mp4")
 
     def _found(self, request: web.Request) -> Take:
-        found = takes.get(self._state.db, self.name, request.match_info["id"])
-        if found is None:
-            raise _not_found()
-        return found
+        return self.found(request.match_info["id"], missing())
 
 
-def _not_found() -> ApiError:
-    return ApiError(404, "Not found.")
-
-
-def _answer(body: Mapping[str, Any]) -> web.Response:
-    return web.Response(body=orjson.dumps(body), content_type="application/json")
+def missing() -> Refusal:
+    return error(404, "Not found.")
 
 
 def _shown(take: Take, origin: str, now: float) -> dict[str, Any]:
     """The task as the API shows it at `now` (unix seconds). It waits THROTTLED first, then PENDING."""
     task: dict[str, Any] = {"id": take.id, "createdAt": take.created}
-    estimate, charged = {"estimatedCost": {"credits": _credits(take)}}, {"cost": {"credits": _credits(take)}}
+    price = {"credits": _credits(take.body)}
+    estimate, charged = {"estimatedCost": price}, {"cost": price}
     match take.phase(now):
         case "waiting":
             return task | estimate | {"status": "THROTTLED" if take.waited(now) < 0.5 else "PENDING"}  # noqa: PLR2004
@@ -177,21 +144,8 @@ def _seconds(body: Mapping[str, Any]) -> int:
     return int(body.get("duration", MODELS[body["model"]].durations[-1]))
 
 
-def _credits(take: Take) -> int:
-    return MODELS[take.body["model"]].credits_a_second * _seconds(take.body)
-
-
-@web.middleware
-async def _answer_errors(
-    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-) -> web.StreamResponse:
-    try:
-        _authenticate(request)
-        return await handler(request)
-    except ApiError as error:
-        return error.response()
-    except web.HTTPException as error:
-        return ApiError(error.status, error.text or error.reason).response()
+def _credits(body: Mapping[str, Any]) -> int:
+    return MODELS[body["model"]].credits_a_second * _seconds(body)
 
 
 def _authenticate(request: web.Request) -> None:
@@ -199,19 +153,9 @@ def _authenticate(request: web.Request) -> None:
     if request.path.startswith("/runway/files/"):
         return
     if request.headers.get("Authorization") != f"Bearer {API_KEY}":
-        raise ApiError(401, "The API key is missing or invalid.")
+        raise error(401, "The API key is missing or invalid.")
     if request.headers.get("X-Runway-Version") != VERSION:
-        raise ApiError(400, f"The header X-Runway-Version must be {VERSION}.")
-
-
-async def _json(request: web.Request) -> dict[str, Any]:
-    try:
-        body = orjson.loads(await request.read())
-    except orjson.JSONDecodeError as error:
-        raise ApiError(400, f"The request body is not JSON: {error}") from None
-    if not isinstance(body, dict):
-        raise _invalid("", "Expected an object")
-    return body
+        raise error(400, f"The header X-Runway-Version must be {VERSION}.")
 
 
 def _checked(body: dict[str, Any], *, with_image: bool) -> dict[str, Any]:
@@ -247,10 +191,10 @@ def _picture(given: Any) -> bytes:
     try:
         picture = base64.b64decode(parts[1], validate=True)
         frame_demuxer(picture)
-    except (binascii.Error, ValueError) as error:
-        raise _invalid("promptImage", f"Not a picture: {error}") from None
+    except (binascii.Error, ValueError) as problem:
+        raise _invalid("promptImage", f"Not a picture: {problem}") from None
     return picture
 
 
-def _invalid(path: str, message: str) -> ApiError:
-    return ApiError(400, "Validation of body failed", issues=[{"code": "custom", "path": [path], "message": message}])
+def _invalid(path: str, message: str) -> Refusal:
+    return error(400, "Validation of body failed", issues=[{"code": "custom", "path": [path], "message": message}])
