@@ -12,26 +12,34 @@ from pydantic import ValidationError
 
 from jobrunner.sandbox import ledger
 from jobrunner.sandbox.elevenlabs import ElevenLabs
+from jobrunner.sandbox.eth.node import Ethereum
 from jobrunner.sandbox.fal import Fal
 from jobrunner.sandbox.faults import Rule
 from jobrunner.sandbox.luma import Luma
 from jobrunner.sandbox.openai import OpenAI
+from jobrunner.sandbox.pinata import Pinata
 from jobrunner.sandbox.replicate import Replicate
 from jobrunner.sandbox.runway import Runway
 from jobrunner.sandbox.state import State, open_state
+from jobrunner.sandbox.sync import Sync
 
 PROVIDERS: Mapping[str, tuple[Any, str]] = {
-    "fal": (Fal, ""),
-    "openai": (OpenAI, "/v1"),
-    "replicate": (Replicate, ""),
-    "runway": (Runway, ""),
-    "luma": (Luma, "/dream-machine/v1"),
-    "elevenlabs": (ElevenLabs, ""),
+    "fal": (Fal, "/fal"),
+    "openai": (OpenAI, "/openai/v1"),
+    "replicate": (Replicate, "/replicate"),
+    "runway": (Runway, "/runway"),
+    "luma": (Luma, "/luma/dream-machine/v1"),
+    "elevenlabs": (ElevenLabs, "/elevenlabs"),
+    "sync": (Sync, "/sync"),
+    "ethereum": (Ethereum, "/eth"),
+    "pinata": (Pinata, "/pinata/v3"),
 }
-"""Each under the prefix of its name, and what its base URL has after that."""
+"""As settings name them, with the path of each one's base URL; its first part is the name in rules and purchases."""
 STATE = web.AppKey("state", State)
 SHUTDOWN_S = 0.5
 """A hanging answer is meant to hang; do not wait for it."""
+MAX_BODY_BYTES = 512 * 2**20
+"""Of any request: aiohttp asks the outermost application alone. A lipsync comes with its whole clip."""
 _PORT_FILE = "port"
 _BACKLOG = 4096
 
@@ -49,11 +57,12 @@ def make_app(data_dir: Path, *, speed: float = 1.0) -> web.Application:
     Serve it with `handler_cancellation=True`, so that a client who hangs up ends its request; `running` does.
     """
     state = open_state(data_dir, speed=speed)
-    app = web.Application()
+    app = web.Application(client_max_size=MAX_BODY_BYTES)
     app[STATE] = state
+    app.cleanup_ctx.append(state.webhooks.running)
     app.on_cleanup.append(lambda _app: state.aclose())
-    for name, (make, _) in PROVIDERS.items():
-        app.add_subapp(f"/{name}", make(state).app())
+    for make, base in PROVIDERS.values():
+        app.add_subapp(f"/{base.split('/')[1]}", make(state).app())
     app.add_routes(
         [
             web.get("/", _describe),
@@ -61,6 +70,8 @@ def make_app(data_dir: Path, *, speed: float = 1.0) -> web.Application:
             web.get("/admin/faults", _faults),
             web.post("/admin/faults", _add_fault),
             web.delete("/admin/faults", _clear_faults),
+            web.get("/admin/webhooks", _webhooks),
+            web.get("/admin/webhooks/secrets/{provider}", _webhook_secret),
         ]
     )
     return app
@@ -113,14 +124,26 @@ def _json(value: object, *, status: int = 200) -> web.Response:
 
 async def _describe(request: web.Request) -> web.Response:
     origin = str(request.url.origin())
-    providers = {name: f"{origin}/{name}{base}" for name, (_, base) in PROVIDERS.items()}
-    admin = ["/admin/purchases", "/admin/faults"]
+    providers = {name: f"{origin}{base}" for name, (_, base) in PROVIDERS.items()}
+    admin = ["/admin/purchases", "/admin/faults", "/admin/webhooks"]
     return _json({"service": "jobrunner sandbox", "providers": providers, "api_key": "test-key", "admin": admin})
 
 
 async def _purchases(request: web.Request) -> web.Response:
     rows = ledger.select(request.app[STATE].db, request.query.get("provider"))
     return _json([row.to_json() for row in rows])
+
+
+async def _webhooks(request: web.Request) -> web.Response:
+    return _json([call.to_json() for call in request.app[STATE].webhooks.calls()])
+
+
+async def _webhook_secret(request: web.Request) -> web.Response:
+    """What a provider shows on its dashboard alone, as sync.so does."""
+    provider = request.match_info["provider"]
+    if provider not in PROVIDERS:
+        return _json({"error": f"{provider!r} is none of {', '.join(PROVIDERS)}"}, status=404)
+    return _json({"secret": request.app[STATE].webhooks.secret(provider)})
 
 
 async def _faults(request: web.Request) -> web.Response:

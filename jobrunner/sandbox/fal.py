@@ -1,57 +1,32 @@
 """fal's queue: submit, status, result, cancel; the CDN's small uploads; files that live as long as was asked for.
 
-What is wrong with an input is told by the result alone, as fal does it: the queue takes any JSON object. Not spoken:
-webhooks (accepted, never called), logs, the status stream, uploads in parts, priorities.
+What is wrong with an input is told by the result alone, as fal does it: the queue takes any JSON object. A webhook
+(`?fal_webhook=URL`) gets what the result would say. Not spoken: logs, the status stream, uploads in parts, priorities.
 """
 
 import base64
-import hashlib
 import math
-import re
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from datetime import UTC, datetime
+from collections.abc import Mapping
 from typing import Any, Final
 
 import orjson
 from aiohttp import web
 
-from jobrunner.sandbox import fal_models, ledger, takes, uploads
+from jobrunner.sandbox import fal_models, ledger, signatures, takes
+from jobrunner.sandbox.fal_protocol import JWKS, REFUSALS, Problem, answer_problems
+from jobrunner.sandbox.fal_storage import Storage
 from jobrunner.sandbox.faults import DELIVERY, WORD, refuse, word_in
+from jobrunner.sandbox.shop import answer, read_object
 from jobrunner.sandbox.state import State
 from jobrunner.sandbox.takes import Take
+from jobrunner.sandbox.webhooks import Call, NotHere, loopback
 
-API_KEY: Final = "test-key"
 KEPT_S: Final = 3600.0
 KEPT_LARGE_S: Final = 360.0
 """fal keeps a result for an hour, and one of 10 KB or more, as `sync_mode` makes it, for six minutes."""
-TOKEN_S: Final = 3600.0
 NAMESPACES: Final = frozenset({"workflows", "comfy"})
-OPEN: Final = ("/fal/cdn/", "/fal/files/")
 NO_OWNERS: Final = frozenset({"rest", "cdn", "files"})
-
-
-class Problem(Exception):
-    """An answer that is an error: `detail` is a text, or the list of a model's errors."""
-
-    def __init__(self, status: int, detail: Any, *, type: str | None = None, retryable: bool | None = None) -> None:
-        super().__init__(str(detail))
-        self.status, self.type, self.retryable = status, type, retryable
-        self.body = {"detail": detail} | ({} if type is None else {"error_type": type})
-
-    def response(self) -> web.Response:
-        headers = {} if self.type is None else {"X-Fal-Error-Type": self.type}
-        if self.retryable is not None:
-            headers["X-Fal-Retryable"] = str(self.retryable).lower()
-        return _json(self.body, status=self.status, headers=headers)
-
-
-REFUSALS: Final = {
-    "429": Problem(429, "Too many requests: the limit of concurrent requests is reached."),
-    "quota": Problem(403, "User is locked. Reason: Exhausted balance. Top up your balance."),
-    "503": Problem(503, "Service Unavailable"),
-    "500": Problem(500, "Internal Server Error"),
-}
 
 
 class Fal:
@@ -60,19 +35,21 @@ class Fal:
 
     def __init__(self, state: State) -> None:
         self._state = state
+        state.webhooks.speak_for(self.name, self.tell, signatures.fal)
 
     @property
     def speed(self) -> float:
         return self._state.speed
 
     def app(self) -> web.Application:
-        app = web.Application(middlewares=[_answer_problems], client_max_size=128 * 2**20)
-        guard = self._state.faults.guard
+        app = web.Application(middlewares=[answer_problems], client_max_size=128 * 2**20)
+        guard, storage = self._state.faults.guard, Storage(self._state)
         app.add_routes(
             [
-                web.post("/rest/storage/auth/token", self.permit),
-                web.post("/cdn/files/upload", self.upload),
-                web.get("/cdn/files/{id}/{name}", self.uploaded),
+                web.post("/rest/storage/auth/token", storage.permit),
+                web.get(JWKS, self.keys),
+                web.post("/cdn/files/upload", storage.upload),
+                web.get("/cdn/files/{id}/{name}", storage.uploaded),
                 web.get("/files/{id}/{name}", guard(self, "file", self.file)),
                 web.get("/{app:.+}/requests/{id}/status", guard(self, "poll", self.status)),
                 web.get("/{app:.+}/requests/{id}", guard(self, "poll", self.result)),
@@ -83,8 +60,8 @@ class Fal:
         return app
 
     async def create(self, request: web.Request) -> web.Response:
-        model, input = request.match_info["model"], await _object(request)
-        app = _app(model)
+        model, input = request.match_info["model"], await read_object(request, Problem)
+        app, webhook = _app(model), _webhook(request)
         text = fal_models.words(input)
         digest, word = ledger.body_sha256({"model": model, "input": input}), request[WORD] or word_in(text)
         if self._state.faults.refuses(word, digest):
@@ -101,27 +78,48 @@ class Fal:
             if not wrong:
                 price = fal_models.price_usd(model, input)
                 ledger.record(db, ledger.Purchase(self.name, made.id, digest, text, now, price))
+            if webhook is not None:
+                due = [("completed", made.ends_at)]
+                self._state.webhooks.schedule(self.name, made.id, due, url=webhook, origin=str(request.url.origin()))
         if word == "reset":
             request[DELIVERY] = word
-        return _json(_shown(made, str(request.url.origin())) | {"status": "IN_QUEUE", "queue_position": 0})
+        return answer(_shown(made, str(request.url.origin())) | {"status": "IN_QUEUE", "queue_position": 0})
 
     async def status(self, request: web.Request) -> web.Response:
         take, now = self._found(request), time.time()
         shown = _shown(take, str(request.url.origin()))
         match take.phase(now):
             case "waiting":
-                return _json(shown | {"status": "IN_QUEUE", "queue_position": 0}, status=202)
+                return answer(shown | {"status": "IN_QUEUE", "queue_position": 0}, status=202)
             case "running":
-                return _json(shown | {"status": "IN_PROGRESS", "logs": None}, status=202)
+                return answer(shown | {"status": "IN_PROGRESS", "logs": None}, status=202)
             case "stopped":
                 error = {"error": "Request was cancelled by the client", "error_type": "client_cancelled"}
-                return _json(shown | {"status": "COMPLETED", "logs": None, "metrics": {}} | error)
+                return answer(shown | {"status": "COMPLETED", "logs": None, "metrics": {}} | error)
         metrics = {"inference_time": round(take.run_s, 6)}
-        return _json(shown | {"status": "COMPLETED", "logs": None, "metrics": metrics})
+        return answer(shown | {"status": "COMPLETED", "logs": None, "metrics": metrics})
 
     async def result(self, request: web.Request) -> web.Response:
-        """The model's output as it is, or its error under the error's own status."""
-        take = self._found(request)
+        return answer(await self._output(self._found(request), str(request.url.origin())))
+
+    async def tell(self, call: Call) -> bytes | None:
+        """What the result would say, in the words of fal's webhook guide."""
+        take = takes.get(self._state.db, self.name, call.work)
+        if take is None:
+            return None
+        told: dict[str, Any] = {"request_id": take.id, "gateway_request_id": take.id}
+        try:
+            told |= {"status": "OK", "payload": await self._output(take, call.origin)}
+        except Problem as problem:
+            error = f"Invalid status code: {problem.status}"
+            told |= {"status": "ERROR", "error": error, "payload": problem.body}
+        return orjson.dumps(told)
+
+    async def keys(self, _request: web.Request) -> web.Response:
+        return answer(signatures.jwks(self._state.webhooks.secret(self.name)))
+
+    async def _output(self, take: Take, origin: str) -> dict[str, Any]:
+        """The model's output as it is. Raises Problem, its error under the error's own status."""
         body = take.body
         match take.phase(time.time()):
             case "waiting" | "running":
@@ -133,10 +131,10 @@ class Fal:
         if body["wrong"]:
             raise Problem(422, body["wrong"], retryable=False)
         model, input = body["model"], body["input"]
-        urls = [f"{request.url.origin()}/fal/files/{take.id}/{name}" for name in fal_models.names(model, input)]
+        urls = [f"{origin}/fal/files/{take.id}/{name}" for name in fal_models.names(model, input)]
         if input.get("sync_mode") is True:
             urls = [await self._inline(take, at) for at in range(len(urls))]
-        return _json(fal_models.output(model, input, take.seed, urls))
+        return fal_models.output(model, input, take.seed, urls)
 
     async def cancel(self, request: web.Request) -> web.Response:
         """What runs is stopped at once, too, where a real model may go on to its end."""
@@ -144,16 +142,17 @@ class Fal:
         try:
             take = self._found(request)
         except Problem:
-            return _json({"status": "NOT_FOUND"}, status=404)
+            return answer({"status": "NOT_FOUND"}, status=404)
         phase = take.phase(now)
         if phase in ("waiting", "running"):
             takes.stop(self._state.db, take.id, now)
+            self._state.webhooks.hasten(take.id)
         match phase:
             case "waiting":
-                return _json({"status": "OK"})
+                return answer({"status": "OK"})
             case "running":
-                return _json({"status": "CANCELLATION_REQUESTED"}, status=202)
-        return _json({"status": "ALREADY_COMPLETED"}, status=400)
+                return answer({"status": "CANCELLATION_REQUESTED"}, status=202)
+        return answer({"status": "ALREADY_COMPLETED"}, status=400)
 
     async def file(self, request: web.Request) -> web.Response:
         take, now = takes.get(self._state.db, self.name, request.match_info["id"]), time.time()
@@ -169,28 +168,6 @@ class Fal:
         request[DELIVERY] = take.fate
         made = await self._made(take, names.index(name))
         return web.Response(body=made, content_type=fal_models.mime(body["model"], body["input"]))
-
-    async def permit(self, request: web.Request) -> web.Response:
-        expires_at = int(time.time() + TOKEN_S)
-        told = {"token": f"{expires_at}.{_seal(expires_at)}", "token_type": "Bearer"}
-        base_url = str(request.url.origin().with_path("/fal/cdn"))
-        return _json(told | {"base_url": base_url, "expires_at": datetime.fromtimestamp(expires_at, UTC).isoformat()})
-
-    async def upload(self, request: web.Request) -> web.Response:
-        expires_at, _, seal = request.headers.get("Authorization", "").removeprefix("Bearer ").partition(".")
-        if not expires_at.isdecimal() or seal != _seal(int(expires_at)) or time.time() > int(expires_at):
-            raise Problem(401, "Invalid upload token")
-        name = re.sub(r"[^\w.-]", "_", request.headers.get("X-Fal-File-Name") or "upload.bin")
-        content = await request.read()
-        upload = uploads.Upload(uploads.new_id(), name, request.content_type, content, time.time())
-        uploads.insert(self._state.db, upload)
-        return _json({"access_url": f"{request.url.origin()}/fal/cdn/files/{upload.id}/{name}"})
-
-    async def uploaded(self, request: web.Request) -> web.Response:
-        upload = uploads.get(self._state.db, request.match_info["id"])
-        if upload is None:
-            raise Problem(404, "Not found")
-        return web.Response(body=upload.content, content_type=upload.mime)
 
     async def _made(self, take: Take, at: int) -> bytes:
         body = take.body
@@ -208,37 +185,11 @@ class Fal:
         return take
 
 
-def _json(body: object, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
-    return web.Response(body=orjson.dumps(body), status=status, headers=headers, content_type="application/json")
-
-
-@web.middleware
-async def _answer_problems(
-    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-) -> web.StreamResponse:
+def _webhook(request: web.Request) -> str | None:
     try:
-        _authenticate(request)
-        return await handler(request)
-    except Problem as problem:
-        return problem.response()
-    except web.HTTPException as error:
-        return Problem(error.status, error.text or error.reason).response()
-
-
-def _authenticate(request: web.Request) -> None:
-    """Files are open to whoever knows their URL; uploads ask for a token of their own."""
-    if not request.path.startswith(OPEN) and request.headers.get("Authorization") != f"Key {API_KEY}":
-        raise Problem(401, "Cannot access application: invalid API key")
-
-
-async def _object(request: web.Request) -> dict[str, Any]:
-    try:
-        body = orjson.loads(await request.read())
-    except orjson.JSONDecodeError as error:
-        raise Problem(400, f"Invalid JSON: {error}") from None
-    if not isinstance(body, dict):
-        raise Problem(422, "The request body must be a JSON object")
-    return body
+        return loopback(request.query.get("fal_webhook"))
+    except NotHere as error:
+        raise Problem(422, str(error)) from None
 
 
 def _app(model: str) -> str:
@@ -281,7 +232,3 @@ def _lifetime_s(headers: Mapping[str, str]) -> float | None:
         return float(asked["expiration_duration_seconds"]) if asked else None
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
         raise Problem(400, "X-Fal-Object-Lifecycle-Preference must be {expiration_duration_seconds: N}") from None
-
-
-def _seal(expires_at: int) -> str:
-    return hashlib.sha256(f"{API_KEY}:{expires_at}".encode()).hexdigest()[:32]

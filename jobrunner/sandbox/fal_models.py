@@ -1,25 +1,26 @@
 """What the sandbox's models at fal take and make. A model's name says which kind it is; unknown inputs are ignored.
 
-Not made: lipsync.
+Where a sound is all that tells (lipsync), a fault word may stand among the tags of one that is inlined.
 """
 
-import base64
-import binascii
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, Literal
 
-from jobrunner.sandbox import uploads
+from jobrunner.media import sniff
+from jobrunner.sandbox import speeches, uploads
 from jobrunner.sandbox.clips import Shot, frame_demuxer
+from jobrunner.sandbox.faults import words_of
+from jobrunner.sandbox.lips import SYNC_MODES
 from jobrunner.sandbox.state import State
 
-Kind = Literal["image", "edit", "video", "speech", "music", "sound"]
+Kind = Literal["image", "edit", "video", "speech", "music", "sound", "lipsync"]
 
 _NAMES: Final[tuple[tuple[str, Kind], ...]] = (
-    (r"/edit$", "edit"), (r"video", "video"), (r"tts|speech", "speech"), (r"music|ace-step", "music"),
-    (r"sound", "sound"),
+    (r"/edit$", "edit"), (r"lipsync", "lipsync"), (r"video", "video"), (r"tts|speech", "speech"),
+    (r"music|ace-step", "music"), (r"sound", "sound"),
 )  # fmt: skip
-_MEDIA: Final = {"video": ("video", "mp4", "video/mp4")} | dict.fromkeys(
+_MEDIA: Final = dict.fromkeys(("video", "lipsync"), ("video", "mp4", "video/mp4")) | dict.fromkeys(
     ("speech", "music", "sound"), ("audio", "mp3", "audio/mpeg")
 )
 _SIZES: Final[Mapping[str, tuple[int, int]]] = {
@@ -29,8 +30,9 @@ _SIZES: Final[Mapping[str, tuple[int, int]]] = {
 _FRAMES: Final[Mapping[str, tuple[int, int]]] = {"16:9": (848, 480), "1:1": (480, 480), "9:16": (480, 848)}
 _PRICES_USD: Final[Mapping[Kind, float]] = {
     "image": 0.003, "edit": 0.04, "video": 0.05, "speech": 0.0001, "music": 0.0002, "sound": 0.0002,
+    "lipsync": 0.25,
 }  # fmt: skip
-"""For a megapixel, a picture, a second, a character, a second and a second."""
+"""For a megapixel, a picture, a second, a character, a second, a second and a piece of any length."""
 _MAX_SIDE: Final = 2048
 _MAX_PICTURES: Final = 4
 
@@ -40,8 +42,8 @@ def kind_of(model: str) -> Kind:
 
 
 def words(input: Mapping[str, Any]) -> str:
-    """The prompt, or the text to speak."""
-    return str(input.get("prompt") or input.get("text") or "")
+    """The prompt, the text to speak, or what the tags of an inlined sound say."""
+    return str(input.get("prompt") or input.get("text") or words_of(uploads.inlined(str(input.get("audio_url")))))
 
 
 def price_usd(model: str, input: Mapping[str, Any]) -> float:
@@ -50,6 +52,7 @@ def price_usd(model: str, input: Mapping[str, Any]) -> float:
     amount = {
         "image": _pictures(input) * width * height / 1e6,
         "edit": _pictures(input),
+        "lipsync": 1,
         "speech": len(words(input)),
     }.get(kind, _seconds(input))
     return round(_PRICES_USD[kind] * amount, 6)
@@ -58,6 +61,9 @@ def price_usd(model: str, input: Mapping[str, Any]) -> float:
 def problems(state: State, model: str, input: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """What is wrong with an input, as fal's model errors say it."""
     kind = kind_of(model)
+    if kind == "lipsync":
+        yield from _lipsync_problems(state, input)
+        return
     name = "text" if kind == "speech" else "prompt"
     if name not in input:
         yield _problem(name, "missing", "Field required", input)
@@ -73,7 +79,7 @@ def problems(state: State, model: str, input: Mapping[str, Any]) -> Iterator[dic
     if "image-to-video" in model and not input.get("image_url"):
         yield _problem("image_url", "missing", "Field required", input)
     for url in _given(kind, input):
-        if not _is_picture(_read(state, url)):
+        if not _is_picture(uploads.content_at(state.db, url)):
             yield _problem("image_url", "file_download_error", "Failed to download the file", url[:100])
 
 
@@ -104,7 +110,7 @@ def mime(model: str, input: Mapping[str, Any]) -> str:
 async def make(state: State, model: str, input: Mapping[str, Any], seed: int, at: int) -> bytes:
     """The file number `at`."""
     kind, text = kind_of(model), words(input)
-    given = [_read(state, url) for url in _given(kind, input)]
+    given = [uploads.content_at(state.db, url) for url in _given(kind, input)]
     match kind:
         case "image":
             return await state.studio.picture(text, seed=seed + at, size=_size(input), format=_format(input))
@@ -119,6 +125,21 @@ async def make(state: State, model: str, input: Mapping[str, Any], seed: int, at
             return await state.recorder.spoken(text, voice, speed=float(input.get("speed", 1.0)), language=language)
         case "music" | "sound":
             return await state.recorder.composed(kind, text, length_s=_seconds(input), seed=seed)
+        case "lipsync":
+            video, sound = given
+            mode = input.get("sync_mode", "cut_off")
+            return await state.lips.synced(video, sound, mode, speeches.phonemes(state.db, sound))
+
+
+def _lipsync_problems(state: State, input: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    if input.get("sync_mode", "cut_off") not in SYNC_MODES:
+        what = f"Input should be one of {', '.join(sorted(SYNC_MODES))}"
+        yield _problem("sync_mode", "literal_error", what, input["sync_mode"])
+    for name, kinds in (("video_url", ("video/",)), ("audio_url", ("audio/", "video/"))):
+        if not input.get(name):
+            yield _problem(name, "missing", "Field required", input)
+        elif not (sniff(uploads.content_at(state.db, str(input[name]))[:16]) or "").startswith(kinds):
+            yield _problem(name, "file_download_error", "Failed to download the file", str(input[name])[:100])
 
 
 def _problem(field: str, type: str, message: str, input: Any) -> dict[str, Any]:
@@ -127,21 +148,13 @@ def _problem(field: str, type: str, message: str, input: Any) -> dict[str, Any]:
 
 
 def _given(kind: Kind, input: Mapping[str, Any]) -> list[str]:
-    urls = input.get("image_urls") if kind == "edit" else [input.get("image_url")] if kind == "video" else []
+    """The URLs of the files that it starts from."""
+    urls = {
+        "edit": input.get("image_urls"),
+        "video": [input.get("image_url")],
+        "lipsync": [input.get("video_url"), input.get("audio_url")],
+    }.get(kind)
     return [str(url) for url in urls or () if url]
-
-
-def _read(state: State, url: str) -> bytes:
-    """What a data: URI holds, or was uploaded to the CDN; nothing for any other URL: the sandbox goes nowhere."""
-    header, _, data = url.partition(";base64,")
-    if header.startswith("data:"):
-        try:
-            return base64.b64decode(data, validate=True)
-        except binascii.Error:
-            return b""
-    named = re.search(r"/fal/cdn/files/([0-9a-f]+)/", url)
-    upload = uploads.get(state.db, named[1]) if named else None
-    return b"" if upload is None else upload.content
 
 
 def _is_picture(content: bytes) -> bool:

@@ -2,7 +2,8 @@
 
 Three ways to ask, one set of words:
 
-- a bracketed word in the prompt, `a cat [fail]`, works through any unmodified client and is about the *work*;
+- a bracketed word in the prompt, `a cat [fail]`, works through any unmodified client and is about the *work*; where
+  there is only a file to tell (lipsync), the word may stand among the sound's own tags, such as its title;
 - the request header `X-Sandbox-Fault: 503` is about that one *exchange*, be it a create, a poll or a file;
 - a rule, `POST /admin/faults {"fail": "reset", "provider": "replicate", "on": "poll", "count": 2}`, is about the
   exchanges it matches, until it has been used `count` times or `DELETE /admin/faults` clears all rules.
@@ -17,6 +18,7 @@ Three ways to ask, one set of words:
 | reset | accepted and billed, then the connection is reset without an answer | the create's answer is lost so |
 | truncate, wrong_type, slow_drip | the answer is cut short, an HTML page, or dripped over 30 s | the file or text is |
 | expire | the file is gone, and its prediction then says so | so is its file; words can be read once |
+| stuck, drop, reorg | only on the chain, whose prompt is the calldata | see `jobrunner.sandbox.eth.node` |
 """
 
 import asyncio
@@ -33,14 +35,18 @@ from pydantic import BaseModel, ConfigDict, Field
 Exchange = Literal["create", "poll", "list", "cancel", "file"]
 Word = Literal[
     "429", "500", "503", "quota", "moderation", "fail", "slow", "hang", "reset", "truncate", "wrong_type",
-    "slow_drip", "expire",
+    "slow_drip", "expire", "stuck", "drop", "reorg",
 ]  # fmt: skip
 WORDS: Final = frozenset(get_args(Word))
 REFUSED: Final = frozenset({"429", "500", "503", "quota"})
 DELIVERED: Final = frozenset({"hang", "reset", "truncate", "wrong_type", "slow_drip"})
-ONLY_ON: Final = dict.fromkeys(("quota", "moderation", "fail", "slow"), "create") | {"expire": "file"}
+ONLY_ON: Final = {"expire": "file"} | dict.fromkeys(
+    ("quota", "moderation", "fail", "slow", "stuck", "drop", "reorg"), "create"
+)
 SLOW_S: Final = 30.0
 TRIES_REFUSED: Final = 2
+TAGS_BYTES: Final = 65_536
+_BRACKETED: Final = re.compile(r"\[([a-z_0-9]+)\]")
 HEADER: Final = "X-Sandbox-Fault"
 WORD = web.RequestKey("word", str)
 """The word that the handler itself must act on."""
@@ -147,7 +153,13 @@ class Faults:
 
 def word_in(prompt: str) -> str:
     """The first known word in brackets, or nothing."""
-    return next((word for word in re.findall(r"\[([a-z_0-9]+)\]", prompt) if word in WORDS), "")
+    return next((word for word in _BRACKETED.findall(prompt) if word in WORDS), "")
+
+
+def words_of(file: bytes) -> str:
+    """The bracketed words among a file's tags, which stand at its beginning or at its end."""
+    ends = file if len(file) <= 2 * TAGS_BYTES else file[:TAGS_BYTES] + file[-TAGS_BYTES:]
+    return " ".join(f"[{word}]" for word in _BRACKETED.findall(ends.decode("latin-1")) if word in WORDS)
 
 
 async def _deliver(request: web.Request, response: web.StreamResponse, word: str, drip_s: float) -> web.StreamResponse:

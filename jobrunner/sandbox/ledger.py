@@ -55,6 +55,12 @@ def record(db: sqlite3.Connection, purchase: Purchase) -> None:
     )
 
 
+def is_sold(db: sqlite3.Connection, provider: str, id: str) -> bool:
+    """For what clients may send again under its own name."""
+    wanted = "SELECT 1 FROM purchases WHERE provider = ? AND id = ?"
+    return db.execute(wanted, (provider, id)).fetchone() is not None
+
+
 def select(db: sqlite3.Connection, provider: str | None = None) -> list[Purchase]:
     rows = db.execute(
         "SELECT provider, id, body_sha256, prompt, created_at, price_usd FROM purchases"

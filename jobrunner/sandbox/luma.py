@@ -1,22 +1,22 @@
 """Luma Dream Machine's HTTP API: create a video, poll it, list, delete, and the files.
 
-Not spoken: keyframes (the sandbox downloads nothing), images, modify, reframe, upscale, audio; `callback_url` is
-accepted and never called.
+Not spoken: keyframes (the sandbox downloads nothing), images, modify, reframe, upscale, audio.
 """
 
 import re
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 import orjson
 from aiohttp import web
 
-from jobrunner.sandbox import ledger, takes
+from jobrunner.sandbox import signatures, takes
 from jobrunner.sandbox.clips import Shot
-from jobrunner.sandbox.faults import DELIVERY, WORD, refuse, word_in
+from jobrunner.sandbox.shop import Refusal, Shop, answer, answering, read_object
 from jobrunner.sandbox.state import State
 from jobrunner.sandbox.takes import Take
+from jobrunner.sandbox.webhooks import Call, NotHere, loopback
 
 API_KEY: Final = "test-key"
 BASE: Final = "/dream-machine/v1"
@@ -33,37 +33,28 @@ _REASONS: Final = {
 }
 
 
-class ApiError(Exception):
-    def __init__(self, status: int, detail: str) -> None:
-        super().__init__(detail)
-        self.status, self.detail = status, detail
-
-    def response(self) -> web.Response:
-        body = orjson.dumps({"detail": self.detail})
-        return web.Response(status=self.status, body=body, content_type="application/json")
+def error(status: int, detail: str) -> Refusal:
+    return Refusal(status, {"detail": detail})
 
 
 REFUSALS: Final = {
-    "429": ApiError(429, "Too many requests"),
-    "quota": ApiError(400, "Insufficient credits"),
-    "503": ApiError(503, "Service unavailable"),
-    "500": ApiError(500, "Internal server error"),
+    "429": error(429, "Too many requests"),
+    "quota": error(400, "Insufficient credits"),
+    "503": error(503, "Service unavailable"),
+    "500": error(500, "Internal server error"),
 }
 
 
-class Luma:
+class Luma(Shop):
     name = "luma"
     refusals = REFUSALS
 
     def __init__(self, state: State) -> None:
-        self._state = state
-
-    @property
-    def speed(self) -> float:
-        return self._state.speed
+        super().__init__(state)
+        state.webhooks.speak_for(self.name, self.tell, signatures.unsigned)
 
     def app(self) -> web.Application:
-        app = web.Application(middlewares=[_answer_errors])
+        app = web.Application(middlewares=[answering(_authenticate, error)])
         guard = self._state.faults.guard
         create = guard(self, "create", self.create)
         app.add_routes(
@@ -79,56 +70,45 @@ class Luma:
         return app
 
     async def create(self, request: web.Request) -> web.Response:
-        body = _checked(await _json(request))
-        digest, word = ledger.body_sha256(body), request[WORD] or word_in(body["prompt"])
-        if self._state.faults.refuses(word, digest):
-            return refuse(REFUSALS, word)
-        made = takes.plan(self.name, body, text=body["prompt"], fate=word, now=time.time(), speed=self.speed)
-        with self._state.transaction() as db:
-            takes.insert(db, made)
-            ledger.record(db, ledger.Purchase(self.name, made.id, digest, made.text, made.created_at, _price_usd(body)))
-        if word == "reset":
-            request[DELIVERY] = word
-        return _answer(_shown(made, str(request.url.origin()), time.time()), status=201)
+        body, origin = _checked(await read_object(request, error)), str(request.url.origin())
+        with self.sale(request, body, text=body["prompt"], price_usd=_price_usd(body)) as made:
+            if body.get("callback_url"):
+                due = [("dreaming", made.created_at + made.wait_s), ("over", made.ends_at)]
+                self._state.webhooks.schedule(self.name, made.id, due, url=body["callback_url"], origin=origin)
+        return answer(_shown(made, origin, time.time()), status=201)
 
     async def get(self, request: web.Request) -> web.Response:
-        return _answer(_shown(self._found(request), str(request.url.origin()), time.time()))
+        return answer(_shown(self._found(request), str(request.url.origin()), time.time()))
+
+    async def tell(self, call: Call) -> bytes | None:
+        """The generation as it is; nothing, if it is over before its beginning could be told."""
+        take, now = takes.get(self._state.db, self.name, call.work), time.time()
+        if take is None or (call.event == "dreaming") != (take.phase(now) == "running"):
+            return None
+        return orjson.dumps(_shown(take, call.origin, now))
 
     async def list(self, request: web.Request) -> web.Response:
         limit, offset = _number(request, "limit", 10, MAX_PAGE), _number(request, "offset", 0, 2**31)
         rows = takes.page(self._state.db, self.name, limit=limit + 1, offset=offset)
         shown = [_shown(row, str(request.url.origin()), time.time()) for row in rows[:limit]]
         page = {"count": len(shown), "limit": limit, "offset": offset, "generations": shown}
-        return _answer({"has_more": len(rows) > limit, **page})
+        return answer({"has_more": len(rows) > limit, **page})
 
     async def delete(self, request: web.Request) -> web.Response:
         takes.delete(self._state.db, self._found(request).id, time.time())
         return web.Response(status=204)
 
     async def file(self, request: web.Request) -> web.Response:
-        found, now = self._found(request), time.time()
-        if "expire" in (found.fate, request[WORD]):
-            takes.delete(self._state.db, found.id, now)
-            raise _not_found()
-        if found.phase(now) != "made":
-            raise _not_found()
-        request[DELIVERY] = found.fate
+        found = self.delivered(request, missing())
         shot = Shot(found.text, found.seed, _size(found.body), _seconds(found.body))
         return web.Response(body=await self._state.clips.clip(shot), content_type="video/mp4")
 
     def _found(self, request: web.Request) -> Take:
-        found = takes.get(self._state.db, self.name, request.match_info["id"])
-        if found is None:
-            raise _not_found()
-        return found
+        return self.found(request.match_info["id"], missing())
 
 
-def _not_found() -> ApiError:
-    return ApiError(404, "Generation not found")
-
-
-def _answer(body: Mapping[str, Any], *, status: int = 200) -> web.Response:
-    return web.Response(body=orjson.dumps(body), status=status, content_type="application/json")
+def missing() -> Refusal:
+    return error(404, "Generation not found")
 
 
 def _shown(take: Take, origin: str, now: float) -> dict[str, Any]:
@@ -164,50 +144,31 @@ def _price_usd(body: Mapping[str, Any]) -> float:
     return round(MEGAPIXEL_USD[body["model"]] * width * height * 24 * _seconds(body) / 1e6, 4)
 
 
-@web.middleware
-async def _answer_errors(
-    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-) -> web.StreamResponse:
-    try:
-        _authenticate(request)
-        return await handler(request)
-    except ApiError as error:
-        return error.response()
-    except web.HTTPException as error:
-        return ApiError(error.status, error.text or error.reason).response()
-
-
 def _authenticate(request: web.Request) -> None:
     """Files are open to whoever knows their URL."""
     api = not request.path.startswith("/luma/files/")
     if api and request.headers.get("Authorization") != f"Bearer {API_KEY}":
-        raise ApiError(401, "Invalid API key")
-
-
-async def _json(request: web.Request) -> dict[str, Any]:
-    try:
-        body = orjson.loads(await request.read())
-    except orjson.JSONDecodeError as error:
-        raise ApiError(400, f"The request body is not JSON: {error}") from None
-    if not isinstance(body, dict):
-        raise ApiError(400, "The request body must be an object")
-    return body
+        raise error(401, "Invalid API key")
 
 
 def _checked(body: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(body.get("prompt"), str) or not body["prompt"]:
-        raise ApiError(400, "prompt: a text is required")
+        raise error(400, "prompt: a text is required")
     choices = {"aspect_ratio": RATIOS, "resolution": SHORT_SIDES, "duration": DURATIONS, "generation_type": ("video",)}
     for key, known in ({"model": MEGAPIXEL_USD} | choices).items():
         if (key == "model" or key in body) and body.get(key) not in known:
-            raise ApiError(400, f"{key}: expected one of {', '.join(known)}")
+            raise error(400, f"{key}: expected one of {', '.join(known)}")
+    try:
+        loopback(body.get("callback_url"))
+    except NotHere as problem:
+        raise error(400, f"callback_url: {problem}") from None
     if body.get("keyframes"):
-        raise ApiError(400, "keyframes: the sandbox downloads no pictures")
+        raise error(400, "keyframes: the sandbox downloads no pictures")
     return body
 
 
 def _number(request: web.Request, name: str, default: int, most: int) -> int:
     text = request.query.get(name, str(default))
     if not re.fullmatch(r"\d{1,10}", text):
-        raise ApiError(400, f"{name}: expected a number")
+        raise error(400, f"{name}: expected a number")
     return min(int(text), most)

@@ -13,7 +13,7 @@ from typing import Any, Final
 import orjson
 
 from jobrunner.sandbox.faults import SLOW_S
-from jobrunner.sandbox.replicate_models import file_names, output
+from jobrunner.sandbox.replicate_models import file_names, output, words
 
 KEPT_S: Final = 3600.0
 """Replicate deletes input, output, logs and files of API predictions an hour after their end."""
@@ -90,7 +90,7 @@ def plan(
     id = base64.b32encode(secrets.token_bytes(16)).decode().rstrip("=").lower()
     seed = input.get("seed")
     seed = int.from_bytes(hashlib.sha256(id.encode()).digest()[:4]) if seed is None else seed
-    chance = hashlib.sha256(f"{input['prompt']}\0{seed}".encode("utf-8", "replace")).digest()[0] / 255
+    chance = hashlib.sha256(f"{words(input)}\0{seed}".encode("utf-8", "replace")).digest()[0] / 255
     length_s = (SLOW_S if fate == "slow" else 0.6 + 0.9 * chance) / speed
     return Prediction(
         id, model, version, orjson.dumps(input).decode(), seed, fate, now, length_s * 0.2, length_s * 0.8,

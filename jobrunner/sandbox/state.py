@@ -1,24 +1,31 @@
-"""What the providers of one sandbox share: the database, the faults, the studios and the clock's speed."""
+"""What the providers of one sandbox share: the database, the faults, the studios, webhooks and the clock's speed."""
 
 import contextlib
+import functools
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from jobrunner.sandbox import ledger, prediction, response, takes, uploads
+from jobrunner.sandbox import ledger, pins, prediction, response, speeches, takes, uploads, webhooks
 from jobrunner.sandbox.clips import Clips
+from jobrunner.sandbox.eth import journal
 from jobrunner.sandbox.faults import Faults
+from jobrunner.sandbox.lips import Lips
 from jobrunner.sandbox.recorder import Recorder
 from jobrunner.sandbox.studio import Studio
+from jobrunner.sandbox.webhooks import Webhooks
 
 
 @dataclass(frozen=True)
 class State:
     """`speed` divides every made-up duration: at 10 a picture takes a tenth of its usual time."""
 
+    data_dir: Path
     db: sqlite3.Connection
     clips: Clips
+    lips: Lips
+    webhooks: Webhooks
     speed: float = 1.0
     faults: Faults = field(default_factory=Faults)
     studio: Studio = field(default_factory=Studio)
@@ -35,6 +42,7 @@ class State:
         self.db.execute("COMMIT")
 
     async def aclose(self) -> None:
+        await self.lips.aclose()
         await self.clips.aclose()
         await self.studio.aclose()
         await self.recorder.aclose()
@@ -50,7 +58,10 @@ def open_state(data_dir: Path, *, speed: float) -> State:
     db = sqlite3.connect(data_dir / ledger.DATABASE, isolation_level=None, timeout=5)
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = NORMAL")
-    for schema in (ledger.SCHEMA, prediction.SCHEMA, response.SCHEMA, takes.SCHEMA, uploads.SCHEMA):
+    tables = (ledger.SCHEMA, prediction.SCHEMA, response.SCHEMA, speeches.SCHEMA, takes.SCHEMA, uploads.SCHEMA)
+    for schema in (*tables, pins.SCHEMA, *webhooks.SCHEMAS, *journal.SCHEMAS):
         db.execute(schema)
     studio = Studio()
-    return State(db, Clips(data_dir / "clips", studio), speed, studio=studio)
+    clips, lips = Clips(data_dir / "clips", studio), Lips(data_dir / "lips")
+    recorder = Recorder(functools.partial(speeches.note, db))
+    return State(data_dir, db, clips, lips, Webhooks(db, speed), speed, studio=studio, recorder=recorder)

@@ -77,9 +77,11 @@ COLUMNS: Final = ", ".join(field.name for field in fields(Take))
 PLACES: Final = ", ".join("?" for _ in fields(Take))
 
 
-def plan(provider: str, body: Mapping[str, Any], *, text: str, fate: str, now: float, speed: float) -> Take:
-    """A new take: 2 to 4 s long by its words and seed, a fifth of that spent waiting."""
-    id = str(uuid.uuid4())
+def plan(
+    provider: str, body: Mapping[str, Any], *, text: str, fate: str, now: float, speed: float, id: str = ""
+) -> Take:
+    """A new take: 2 to 4 s long by its words and seed, a fifth of that spent waiting. `id` unset: a UUID."""
+    id = id or str(uuid.uuid4())
     seed = body.get("seed")
     seed = int.from_bytes(hashlib.sha256(id.encode()).digest()[:4]) if seed is None else int(seed)
     chance = hashlib.sha256(f"{text}\0{seed}".encode("utf-8", "replace")).digest()[0] / 255
@@ -111,5 +113,16 @@ def page(db: sqlite3.Connection, provider: str, *, limit: int, offset: int) -> l
     rows = db.execute(
         f"SELECT {COLUMNS} FROM takes WHERE provider = ? AND deleted_at IS NULL ORDER BY seq DESC LIMIT ? OFFSET ?",
         (provider, limit, offset),
+    )
+    return [Take(*row) for row in rows]
+
+
+def page_after(db: sqlite3.Connection, provider: str, id: str | None, *, limit: int, ascending: bool) -> list[Take]:
+    """Those that follow take `id` in that order, from the first on if it is None."""
+    beyond, order = (">", "ASC") if ascending else ("<", "DESC")
+    start = f"AND seq {beyond} (SELECT seq FROM takes WHERE id = ?)" if id else ""
+    rows = db.execute(
+        f"SELECT {COLUMNS} FROM takes WHERE provider = ? AND deleted_at IS NULL {start} ORDER BY seq {order} LIMIT ?",
+        (provider, *([id] if id else []), limit),
     )
     return [Take(*row) for row in rows]

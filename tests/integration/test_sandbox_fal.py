@@ -75,6 +75,9 @@ async def test_it_waits_then_runs_then_is_done(http: aiohttp.ClientSession) -> N
         ("/fal/fal-ai/wan/image-to-video", {}, "missing"),
         ("/fal/fal-ai/wan/image-to-video", {"image_url": "data:image/png;base64,!"}, "file_download_error"),
         ("/fal/fal-ai/elevenlabs/tts/eleven-v3", {}, "missing"),
+        ("/fal/veed/lipsync", {"audio_url": "data:audio/wav;base64,UklGRjIAAABXQVZF"}, "missing"),
+        ("/fal/veed/lipsync", {"video_url": "https://example.com/1.mp4"}, "file_download_error"),
+        ("/fal/fal-ai/sync-lipsync/v2", {"sync_mode": "stretch", "audio_url": "x", "video_url": "y"}, "literal_error"),
     ],
 )
 async def test_a_wrong_input_is_told_by_the_result_and_costs_nothing(

@@ -1,7 +1,7 @@
 """Answers without a model: what can honestly be taken from the prompt's own words, and a label that says so.
 
 For a JSON Schema the answer is an object that fits it. Its strings are pieces of the text, its lists one item a
-paragraph (or a name), its numbers places in a list, its truths the hits of a word list.
+paragraph (or a name, or a quoted speech), its numbers places in a list, its truths the hits of a word list.
 """
 
 import re
@@ -19,6 +19,8 @@ NOTES: Final = frozenset({"notes", "note", "comment", "remark"})
 LIMITS: Final = frozenset({"enum", "const", "maxLength", "pattern", "format"})
 """A string without these may carry the label, where no field is for notes."""
 PLACES: Final = frozenset({"number", "index", "position", "scene_number", "order"})
+NARRATION: Final = frozenset({"narration"})
+"""Left to a narrator: without the speeches, where these have a list of their own."""
 TITLE_WORDS: Final = 8
 FEW: Final = 6
 """Items of a list whose length the schema leaves open."""
@@ -35,6 +37,10 @@ WATCHED: Final = {
 
 _SENTENCE = re.compile(r"[^.!?…]+(?:[.!?…]+[\"'\u2019\u201d)]*|$)")
 _NAME = re.compile(r"(?<=[a-z,;] )[A-Z][a-z]{2,}\b")
+_SPEECH = re.compile(
+    r"(?P<before>[^.!?…“”\"]*)[“\"](?P<said>[^“”\"]+)[”\"](?P<after>(?:,? ?[a-z][^.!?…“”\"]*[.!?…]?)?)"
+)
+"""A quotation, with what else its sentence holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +82,12 @@ def _value(schema: Mapping[str, Any], known: Mapping[str, Any], name: str, text:
     match schema.get("type"):
         case "object":
             fields = schema.get("properties", {})
-            return {field: _value(each, known, field, text, place) for field, each in fields.items()}
+            speaks = any(_is_speech(_item(each, known)) for each in fields.values())
+            told = _untold(text) if speaks else text
+            return {
+                field: _value(each, known, field, told if field in NARRATION else text, place)
+                for field, each in fields.items()
+            }
         case "array":
             return _items(schema, known, name, text)
         case "string":
@@ -95,11 +106,22 @@ def _resolved(schema: Mapping[str, Any], known: Mapping[str, Any]) -> Mapping[st
     return schema
 
 
+def _item(schema: Mapping[str, Any], known: Mapping[str, Any]) -> Mapping[str, Any]:
+    return _resolved(schema.get("items", {}), known)
+
+
+def _is_speech(item: Mapping[str, Any]) -> bool:
+    return "speaker" in item.get("properties", {})
+
+
 def _items(schema: Mapping[str, Any], known: Mapping[str, Any], name: str, text: str) -> list[Any]:
-    items = _resolved(schema.get("items", {}), known)
+    items = _item(schema, known)
     least, most = schema.get("minItems", 0), schema.get("maxItems", FEW)
     if "enum" in items:
         return _chosen(items["enum"], text)[:most]
+    if _is_speech(items):
+        heard = enumerate(_speeches(text)[:most], 1)
+        return [_value(items, known, name, said, place) | {"speaker": who} for place, (who, said) in heard]
     if "name" in items.get("properties", {}):
         found = [(each, _about(each, text)) for each in _names(text)[: min(most, MAX_NAMES)]]
         made = [_value(items, known, name, about, place) | {"name": who} for place, (who, about) in enumerate(found, 1)]
@@ -131,6 +153,23 @@ def _names(text: str) -> list[str]:
 
 def _about(name: str, text: str) -> str:
     return " ".join([each for each in _sentences(text) if name in each][:2])
+
+
+def _speeches(text: str) -> list[tuple[str, str]]:
+    """Who says what: the name behind the quotation, else the one before it, else the text's most frequent one."""
+    names = _names(text)
+    found = [match.groupdict() for match in _SPEECH.finditer(" ".join(text.split()))] if names else []
+    places = [[who for place in ("after", "before") for who in names if who in each[place]] for each in found]
+    return [
+        (next(iter(named), names[0]), re.sub(",$", ".", each["said"]))
+        for named, each in zip(places, found, strict=True)
+    ]
+
+
+def _untold(text: str) -> str:
+    """The text without the sentences of its speeches; all of it where nothing else is left."""
+    rest = _SPEECH.sub("", " ".join(text.split())) if _speeches(text) else ""
+    return " ".join(rest.split()) or text
 
 
 def _parts(text: str, least: int, most: int) -> list[str]:

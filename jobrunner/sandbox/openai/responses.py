@@ -12,6 +12,7 @@ from aiohttp import web
 from jobrunner.sandbox import ledger, response
 from jobrunner.sandbox.faults import DELIVERED, DELIVERY, SLOW_S
 from jobrunner.sandbox.openai import extraction, protocol
+from jobrunner.sandbox.openai.endpoints import Endpoints
 from jobrunner.sandbox.openai.formats import schema_of, spoken
 from jobrunner.sandbox.openai.protocol import ApiError, invalid
 from jobrunner.sandbox.response import Response
@@ -30,8 +31,9 @@ KNOWN: Final = frozenset(
 
 
 class Responses:
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State, endpoints: Endpoints) -> None:
         self._state = state
+        self._endpoints = endpoints
 
     async def create(self, request: web.Request) -> web.Response:
         body = await protocol.read_json(request, KNOWN)
@@ -46,6 +48,8 @@ class Responses:
         with self._state.transaction() as db:
             response.insert(db, made)
             protocol.sell(self._state, made.id, digest, prompt, PRICE_USD)
+            if body.get("background"):
+                self._endpoints.schedule(request, made.id, "response", made.ends_at)
         if not body.get("background"):
             request[DELIVERY] = word if word in DELIVERED else ""
             await asyncio.sleep(length_s)
@@ -67,12 +71,18 @@ class Responses:
             raise ApiError(400, "Only responses created with background=true can be cancelled.")
         if now < found.ends_at:
             response.cancel(self._state.db, found.id, now)
+            self._state.webhooks.hasten(found.id)
         return protocol.answered(_shown(self._found(request), now))
 
     async def delete(self, request: web.Request) -> web.Response:
         found = self._found(request)
         response.remove(self._state.db, found.id, time.time())
         return protocol.answered({"id": found.id, "object": "response", "deleted": True})
+
+    def event(self, id: str) -> str | None:
+        """What can be told of one by now: response.completed."""
+        found = response.get(self._state.db, id)
+        return None if found is None else f"response.{_shown(found, time.time())['status']}"
 
     def _found(self, request: web.Request) -> Response:
         id = request.match_info["id"]

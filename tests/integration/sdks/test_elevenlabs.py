@@ -10,14 +10,20 @@ from elevenlabs.core.api_error import ApiError
 
 from jobrunner.media import media_info
 from jobrunner.sandbox import ledger
-from jobrunner.sandbox.app import running
+from jobrunner.sandbox.app import Sandbox, running
 
 VOICE = "JBFqnCBsd6RMkjVDRZzb"
 
 
 @pytest.fixture
-async def client(tmp_path: Path) -> AsyncIterator[AsyncElevenLabs]:
-    async with running(tmp_path / "sandbox", speed=40.0) as sandbox, httpx.AsyncClient() as http:
+async def sandbox(tmp_path: Path) -> AsyncIterator[Sandbox]:
+    async with running(tmp_path / "sandbox", speed=40.0) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+async def client(sandbox: Sandbox) -> AsyncIterator[AsyncElevenLabs]:
+    async with httpx.AsyncClient() as http:
         yield AsyncElevenLabs(api_key="test-key", base_url=f"{sandbox.base_url}/elevenlabs", httpx_client=http)
 
 
@@ -64,3 +70,19 @@ async def test_a_spent_quota_is_a_401(client: AsyncElevenLabs) -> None:
         await anext(client.text_to_speech.convert(VOICE, text="Hello. [quota]"))
     assert error.value.status_code == 401
     assert error.value.body["detail"]["code"] == "quota_exceeded"
+
+
+async def test_a_wrong_key_is_a_401_as_well(sandbox: Sandbox) -> None:
+    async with httpx.AsyncClient() as http:
+        stranger = AsyncElevenLabs(api_key="wrong-key", base_url=f"{sandbox.base_url}/elevenlabs", httpx_client=http)
+        with pytest.raises(ApiError) as error:
+            await anext(stranger.text_to_speech.convert(VOICE, text="Hello."))
+    assert error.value.status_code == 401
+    assert error.value.body["detail"]["code"] == "invalid_api_key"
+
+
+async def test_flagged_words_are_not_spoken(client: AsyncElevenLabs, tmp_path: Path) -> None:
+    with pytest.raises(ApiError) as error:
+        await anext(client.text_to_speech.convert(VOICE, text="Hello. [moderation]"))
+    assert error.value.status_code == 400
+    assert ledger.read(tmp_path / "sandbox") == []

@@ -10,6 +10,7 @@ import pytest
 
 from jobrunner.media import media_info
 from jobrunner.sandbox.app import running
+from tests.integration.conftest import Receiver
 
 
 @pytest.fixture
@@ -49,9 +50,32 @@ async def test_generations_are_listed_newest_first_and_deleted(client: lumaai.As
 async def test_refusals_arrive_as_its_own_errors(client: lumaai.AsyncLumaAI) -> None:
     with pytest.raises(lumaai.BadRequestError, match="Insufficient credits"):
         await client.generations.create(model="ray-2", prompt="a bear [quota]")
+    with pytest.raises(lumaai.RateLimitError) as limited:
+        await client.with_options(max_retries=0).generations.create(model="ray-2", prompt="a bear [429]")
+    assert limited.value.response.headers["retry-after"] == "1"
     with pytest.raises(lumaai.BadRequestError, match="resolution"):
         await client.generations.create(model="ray-2", prompt="a bear", resolution="8k")
     with pytest.raises(lumaai.NotFoundError):
         await client.generations.get("no-such-id")
     with pytest.raises(lumaai.AuthenticationError):
         await client.with_options(auth_token="wrong").generations.list()
+
+
+async def test_a_flagged_prompt_ends_failed(client: lumaai.AsyncLumaAI) -> None:
+    generation = await client.generations.create(model="ray-2", prompt="a bear [moderation]")
+    while generation.state not in ("completed", "failed"):
+        await asyncio.sleep(0.01)
+        generation = await client.generations.get(generation.id or "")
+    assert generation.state == "failed"
+    assert "moderation" in (generation.failure_reason or "")
+
+
+async def test_the_callback_url_hears_of_the_end(client: lumaai.AsyncLumaAI, receiver: Receiver) -> None:
+    made = await client.generations.create(model="ray-2", prompt="a bear", callback_url=receiver.url)
+    told = (await receiver.next()).told
+    while told["state"] == "dreaming":
+        told = (await receiver.next()).told
+    assert (told["id"], told["state"]) == (made.id, "completed")
+    done = await client.generations.get(made.id or "")
+    assert done.assets is not None
+    assert told["assets"]["video"] == done.assets.video

@@ -51,6 +51,12 @@ async def test_failures_and_refusals_arrive_as_its_own_errors(client: runwayml.A
         await flagged.wait_for_task_output()
     assert isinstance(failed.value.task_details, Failed)
     assert failed.value.task_details.failure_code == "SAFETY.INPUT.TEXT"
+    patient = client.with_options(max_retries=0)
+    with pytest.raises(runwayml.BadRequestError, match="not have enough credits"):
+        await patient.text_to_video.create(model="gen4.5", prompt_text="[quota]", ratio="1280:720", duration=2)
+    with pytest.raises(runwayml.RateLimitError) as limited:
+        await patient.text_to_video.create(model="gen4.5", prompt_text="[429]", ratio="1280:720", duration=2)
+    assert limited.value.response.headers["retry-after"] == "1"
     with pytest.raises(runwayml.BadRequestError):
         await client.text_to_video.create(model="gen4.5", prompt_text="", ratio="1280:720", duration=2)
     with pytest.raises(runwayml.AuthenticationError):
