@@ -195,6 +195,11 @@ class Client:
         job = await self.store.cancel(job_id, _CANCEL_RECORD)
         if job is None:
             now = await self.get(job_id)
+            if not now.status.terminal:
+                raise Conflict(
+                    f"It is too late to cancel job {job_id}: its transaction is signed since {now.irrevocable_at} and "
+                    "may be in the chain. The job goes on, and its result will say what came of it."
+                )
             raise Conflict(f"Job {job_id} is {now.status} already; only pending and running jobs can be cancelled.")
         self._tell_redis(self._tell_cancelled(job))
         return job

@@ -92,6 +92,8 @@ class Job:
     progress: float | None = None
     progress_note: str | None = None
     cancel_requested_at: datetime | None = None
+    irrevocable_at: datetime | None = None
+    """Since when a signed transaction of it may be in the chain: it can be cancelled no more."""
     started_at: datetime | None = None
     completed_at: datetime | None = None
 

@@ -23,6 +23,7 @@ COMMANDS = {
     "show": ("looking", "Show one job with its steps and files."),
     "cancel": ("acting", "Cancel a pending or running job."),
     "retry": ("acting", "Run a failed or cancelled job again."),
+    "mint": ("minting", "Deploy the contract that NFTs are minted with."),
 }
 """Every command: the module it lives in, and what the list of commands says about it."""
 

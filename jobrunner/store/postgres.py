@@ -15,6 +15,7 @@ from jobrunner.settings import Settings
 from jobrunner.store.database import Database, in_halves
 from jobrunner.store.leases import Leases
 from jobrunner.store.migrate import pending
+from jobrunner.store.mints import Mints
 from jobrunner.store.queries import query
 from jobrunner.store.rows import (
     Active,
@@ -42,11 +43,12 @@ Inserted = tuple[Job, str | None]
 
 
 class Store:
-    """`leases` are the workers' rows."""
+    """`leases` are the workers' rows, `mints` what was signed for the chain."""
 
     def __init__(self, database: Database) -> None:
         self._db = database
         self.leases = Leases(database)
+        self.mints = Mints(database)
 
     @classmethod
     @asynccontextmanager

@@ -204,14 +204,15 @@ WHERE module IS NOT NULL
 ORDER BY created_at DESC, id DESC LIMIT $5
 
 -- name: cancel_job
--- A pending job ends here; a running one is asked to end, and its worker writes the outcome.
+-- A pending job ends here; a running one is asked to end, and its worker writes the outcome. One that has signed what
+-- cannot be taken back goes on: a job must not end cancelled while its token is minted.
 UPDATE jobrunner.jobs
 SET status = CASE status WHEN 'pending' THEN 'cancelled' ELSE status END,
     error = CASE status WHEN 'pending' THEN $2::jsonb ELSE error END,
     module = coalesce(module, ''),
     completed_at = CASE status WHEN 'pending' THEN now() ELSE completed_at END,
     cancel_requested_at = coalesce(cancel_requested_at, now()), updated_at = now()
-WHERE id = $1 AND status IN ('pending', 'in_progress')
+WHERE id = $1 AND status IN ('pending', 'in_progress') AND irrevocable_at IS NULL
 RETURNING *
 
 -- name: retry_job
@@ -234,3 +235,48 @@ RETURNING *
 
 -- name: alive_workers
 SELECT count(*) FROM jobrunner.workers WHERE dead_at IS NULL AND lease_until > now() AND queue = $1
+
+-- name: mint
+SELECT * FROM jobrunner.signed_mints WHERE key = $1
+
+-- name: mint_at
+SELECT * FROM jobrunner.signed_mints WHERE chain_id = $1 AND genesis = $2 AND address = $3 AND nonce = $4
+
+-- name: lock_signer
+-- Until the end of the transaction nobody else gives out a nonce of this account.
+INSERT INTO jobrunner.signers (chain_id, genesis, address) VALUES ($1, $2, $3)
+ON CONFLICT (chain_id, genesis, address) DO UPDATE SET signed_at = now()
+RETURNING id
+
+-- name: make_irrevocable
+-- No row: it was cancelled in time, or is not being run. A cancel that waits for this lock then sees it.
+UPDATE jobrunner.jobs SET irrevocable_at = now(), updated_at = now()
+WHERE id = $1 AND status = 'in_progress' AND cancel_requested_at IS NULL
+RETURNING id
+
+-- name: free_nonce
+-- The first one from $2 on that no mint of the signer $1 has.
+SELECT nonce FROM generate_series($2::bigint, $2::bigint + (
+  SELECT count(*) FROM jobrunner.mints WHERE signer_id = $1 AND nonce >= $2)) AS free (nonce)
+WHERE NOT EXISTS (SELECT FROM jobrunner.mints AS mint WHERE mint.signer_id = $1 AND mint.nonce = free.nonce)
+ORDER BY nonce LIMIT 1
+
+-- name: save_mint
+INSERT INTO jobrunner.mints (key, job_id, signer_id, nonce, state, target, data, gas)
+VALUES ($1, $2, $3, $4, 'signed', $5, $6, $7)
+ON CONFLICT (key) DO UPDATE SET signer_id = excluded.signer_id, nonce = excluded.nonce, state = excluded.state,
+  target = excluded.target, data = excluded.data, gas = excluded.gas, updated_at = now()
+
+-- name: save_transaction
+INSERT INTO jobrunner.transactions (hash, mint_key, number, nonce, raw, max_wei, tip_wei)
+SELECT $1, $2, 1 + count(*), $3, $4, $5, $6 FROM jobrunner.transactions WHERE mint_key = $2
+ON CONFLICT (mint_key, hash) DO UPDATE SET number = excluded.number, signed_at = now() -- signed before, at a nonce given back
+
+-- name: settle_mint
+-- One that came to nothing can be cancelled again, with its job.
+WITH settled AS (
+  UPDATE jobrunner.mints SET state = $2, nonce = CASE WHEN $2 = 'refused' THEN NULL ELSE nonce END, updated_at = now()
+  WHERE key = $1 RETURNING job_id
+)
+UPDATE jobrunner.jobs AS job SET irrevocable_at = NULL, updated_at = now()
+FROM settled WHERE job.id = settled.job_id AND $2 <> 'mined'

@@ -136,7 +136,7 @@ def storable(text: str) -> str:
 
 
 def job_of(row: asyncpg.Record) -> Job:
-    values = {name: row[name] for name in _COLUMNS}
+    values = {name: _plain(row[name]) for name in _COLUMNS}
     for name in _JSON:
         if values[name] is not None:
             values[name] = orjson.loads(values[name])
@@ -165,11 +165,12 @@ def step_of(row: asyncpg.Record) -> Step:
 
 
 def artifact_of(row: asyncpg.Record) -> Artifact:
-    """Its ids are plain UUIDs: a plan may hold it, and orjson does not write asyncpg's subclass."""
-    values: dict[str, Any] = {
-        name: UUID(int=value.int) if isinstance(value, UUID) else value for name, value in row.items()
-    }
-    return Artifact(**values)
+    return Artifact(**{name: _plain(value) for name, value in row.items()})
+
+
+def _plain(value: Any) -> Any:
+    """An id as a plain UUID: a plan may hold it, and orjson does not write asyncpg's subclass."""
+    return UUID(int=value.int) if isinstance(value, UUID) else value
 
 
 def step_columns(steps: Sequence[Step]) -> list[list[Any]]:

@@ -1,0 +1,98 @@
+"""The signing key: where it is read, and what it signs. It leaves this module as signatures only.
+
+eth-account takes a second to import, so it is loaded when a key is used, off the event loop.
+"""
+
+import asyncio
+import re
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import SecretStr
+
+from jobrunner.errors import ConfigError
+from jobrunner.providers.ethereum.fees import Fees
+from jobrunner.providers.ethereum.ledger import Order, Signed
+from jobrunner.settings import Mint
+
+if TYPE_CHECKING:
+    from eth_account.signers.local import LocalAccount
+
+_KEY = re.compile(r"(0x)?[0-9a-fA-F]{64}")
+_OTHERS = stat.S_IRWXO
+
+
+class Wallet:
+    def __init__(self, key: SecretStr) -> None:
+        self._key = key
+        self._account: LocalAccount | None = None
+
+    async def address(self) -> str:
+        """With its checksum."""
+        return str((await self._loaded()).address)
+
+    async def sign(self, chain_id: int, nonce: int, order: Order, fees: Fees) -> Signed:
+        """A transaction of type 2 (EIP-1559) that sends no money."""
+        account = await self._loaded()
+        fields: dict[str, Any] = {
+            "type": 2,
+            "chainId": chain_id,
+            "nonce": nonce,
+            "data": order.data,
+            "gas": order.gas,
+            "value": 0,
+            "maxFeePerGas": fees.max_wei,
+            "maxPriorityFeePerGas": fees.tip_wei,
+        }
+        if order.to is not None:
+            fields["to"] = order.to
+        signed = await asyncio.to_thread(account.sign_transaction, fields)
+        return Signed(_hex(signed.hash), _hex(signed.raw_transaction), nonce, fees)
+
+    async def _loaded(self) -> "LocalAccount":
+        if self._account is None:
+            self._account = await asyncio.to_thread(_account, self._key)
+        return self._account
+
+
+def wallet_of(settings: Mint) -> Wallet | None:
+    """Raises ConfigError for what is no key or is no key's chain, and for a key file that everyone may read."""
+    if settings.signs and settings.chain_id is None:
+        raise ConfigError("setting `mint.chain_id`: a key signs for one chain; say which (1 Ethereum, 8453 Base, ...).")
+    if settings.signing_key_file is not None:
+        return Wallet(_checked(SecretStr(_read(settings.signing_key_file)), "signing_key_file"))
+    if settings.signing_key is not None:
+        return Wallet(_checked(settings.signing_key, "signing_key"))
+    return None
+
+
+def _read(path: Path) -> str:
+    path = path.expanduser()
+    try:
+        mode, text = path.stat().st_mode, path.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"setting `mint.signing_key_file`: {path} cannot be read: {type(error).__name__}") from None
+    if mode & _OTHERS:
+        raise ConfigError(f"setting `mint.signing_key_file`: everyone can get at {path}; `chmod 600 {path}` first.")
+    return text
+
+
+def _checked(key: SecretStr, setting: str) -> SecretStr:
+    if _KEY.fullmatch(key.get_secret_value()) is None:
+        raise ConfigError(f"setting `mint.{setting}` holds no signing key: 64 hex digits.")
+    return key
+
+
+def _account(key: SecretStr) -> "LocalAccount":
+    from eth_account import Account  # noqa: PLC0415
+
+    try:
+        account: LocalAccount = Account.from_key(key.get_secret_value())
+    except Exception:  # noqa: BLE001  # its own words may quote the key
+        raise ConfigError("The signing key in `[mint]` is no private key of secp256k1.") from None
+    return account
+
+
+def _hex(value: Any) -> str:
+    return "0x" + bytes(value).hex()
