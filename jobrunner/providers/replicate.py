@@ -36,8 +36,6 @@ _MODEL = re.compile(r"(?P<path>[\w.-]+/[\w.-]+)(:(?P<version>[0-9a-f]{64}))?|(?P
 _ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
 _PERCENT = re.compile(r"^\s*(\d{1,3})%\|", re.MULTILINE)
 _CODE = re.compile(r"\bE\d{4}\b")
-_FILE = object()
-"""Stands for any file: it is compared by nothing, since it comes back as an URL of Replicate's."""
 
 
 class Replicate:
@@ -51,7 +49,7 @@ class Replicate:
         named = _MODEL.fullmatch(model)
         if named is None:
             raise unsupported(self.name, "model", f"{model!r} is no owner/name, owner/name:version or 64-digit version")
-        input, files = input_of(request)
+        input, files = input_of(model, request)
         body: dict[str, Any] = {"input": input}
         version = named["version"] or named["bare"]
         if version is not None:
@@ -150,14 +148,15 @@ def _handle(prediction: Mapping[str, Any]) -> Handle:
 
 
 def _made_from(prediction: Mapping[str, Any], plan: Plan) -> bool:
-    """`model` and `version` may be absent or "hidden"; the input is given back as it was sent, but for its files."""
+    """`model` and `version` may be absent or "hidden"; files come back as URLs of Replicate's and are not compared."""
     model, version, input = prediction.get("model"), prediction.get("version"), prediction.get("input")
     same_model = model in (None, "hidden", plan.model.split(":")[0]) or "version" in plan.body
     same_version = version in (None, "hidden", plan.body.get("version", version))
     if not (same_model and same_version and isinstance(input, Mapping)):
         return False
-    wanted = fill(plan.body["input"], dict.fromkeys((str(file.id) for file in plan.files), _FILE))
-    return bool(wanted == {key: _FILE if wanted.get(key) is _FILE else value for key, value in input.items()})
+    asked, files = plan.body["input"], dict.fromkeys(str(file.id) for file in plan.files)
+    told = {key for key, value in asked.items() if fill(value, files) == value}
+    return input.keys() == asked.keys() and all(input[key] == asked[key] for key in told)
 
 
 def _finished(prediction: Mapping[str, Any], handle: Handle) -> Poll:

@@ -22,6 +22,7 @@ from jobrunner.work import (
     Request,
     SpeechRequest,
     TextRequest,
+    VideoRequest,
     file_mark,
 )
 
@@ -53,6 +54,25 @@ def test_what_shall_look_alike_makes_a_drawing_an_edit() -> None:
     assert (made.endpoint, made.body["prompt"]) == ("images/edits", "the two of them")
     assert made.body["image"] == [file_mark(PICTURE), file_mark(MASK)]
     assert "mask" not in made.body
+
+
+@pytest.mark.parametrize(
+    ("model", "request_", "sent"),
+    [
+        ("sora-2", VideoRequest("x", 5.0, (1920, 1080), seed=7), {"seconds": "4", "size": "1280x720"}),
+        ("sora-2", VideoRequest("x", 30.0, (512, 512)), {"seconds": "12", "size": "1280x720"}),
+        ("sora-2", VideoRequest("x", 7.0, (720, 1280)), {"seconds": "8", "size": "720x1280"}),
+        ("sora-2-pro", VideoRequest("x", 4.0, (1792, 1024)), {"size": "1792x1024"}),
+        ("sora-2-pro", VideoRequest("x", 4.0, (1280, 720)), {"size": "1280x720"}),
+        ("sora-2", VideoRequest("x", image=PICTURE), {"input_reference": file_mark(PICTURE)}),
+    ],
+)
+def test_a_video_is_the_nearest_that_is_made(model: str, request_: VideoRequest, sent: dict[str, Any]) -> None:
+    made = plan(model, request_)
+    assert made.endpoint == "videos"
+    assert sent.items() <= made.body.items()
+    assert made.files == (() if request_.image is None else (PICTURE,))
+    assert "seed" not in made.body
 
 
 def test_speech_is_mp3_in_the_voice_and_pace_that_were_asked_for() -> None:
@@ -93,6 +113,7 @@ def test_a_chat_model_is_asked_by_chat_completions() -> None:
         (ImageEdit(PICTURE, "x" * 32_001), "instruction"),
         (SpeechRequest("x" * 4097, "nova"), "text"),
         (SpeechRequest("x", "nova", speed=5), "speed"),
+        (VideoRequest("x", image=replace(PICTURE, mime="image/gif")), "image"),
         (MusicRequest("x", 3), "route"),
     ],
 )

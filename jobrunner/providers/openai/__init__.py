@@ -1,21 +1,32 @@
-"""OpenAI, and servers that speak the same: pictures, speech and text (OpenAI API reference; errors by its tables).
+"""OpenAI, and servers that speak the same: pictures, videos, speech, text (OpenAI API reference; errors by its tables).
 
 Each part is a module: what it prepares is found by the request's type, what it sends by the plan's endpoint, and
 what it asks for again by the handle's id, whose first letters say what kind of thing it names.
-No endpoint takes an idempotency key and none lists what was made, so a lost answer stays unknown.
+No endpoint takes an idempotency key and only the videos are listed: any other lost answer stays unknown.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from jobrunner.errors import PermanentError
 from jobrunner.net import Net
 from jobrunner.providers.answers import Line, unsupported
 from jobrunner.providers.driver import CancelAnswer, Capabilities, Desk, Finished, Poll
-from jobrunner.providers.openai import images, speech, text
+from jobrunner.providers.openai import images, speech, text, videos
 from jobrunner.settings import Provider
-from jobrunner.work import Handle, ImageEdit, ImageRequest, Intent, Output, Plan, Request, SpeechRequest, TextRequest
+from jobrunner.work import (
+    Handle,
+    ImageEdit,
+    ImageRequest,
+    Intent,
+    Output,
+    Plan,
+    Request,
+    SpeechRequest,
+    TextRequest,
+    VideoRequest,
+)
 
 BASE_URL = "https://api.openai.com/v1"
 
@@ -24,6 +35,7 @@ _PREPARE: Mapping[type[Request], Callable[[str, Any], Plan]] = {
     ImageEdit: images.editing,
     SpeechRequest: speech.speaking,
     TextRequest: text.writing,
+    VideoRequest: videos.filming,
 }
 _SUBMIT: Mapping[str, Callable[[Line, Plan, Desk], Awaitable[Handle | Finished]]] = {
     images.GENERATIONS: images.draw,
@@ -31,7 +43,17 @@ _SUBMIT: Mapping[str, Callable[[Line, Plan, Desk], Awaitable[Handle | Finished]]
     speech.SPEECH: speech.speak,
     text.RESPONSES: text.respond,
     text.CHAT: text.chat,
+    videos.VIDEOS: videos.film,
 }
+_POLL: Mapping[str, Callable[[Line, Handle], Awaitable[Poll]]] = {
+    text.ID_PREFIX: text.poll,
+    videos.PREFIX: videos.poll,
+}
+_CANCEL: Mapping[str, Callable[[Line, Handle], Awaitable[CancelAnswer]]] = {
+    text.ID_PREFIX: text.cancel,
+    videos.PREFIX: videos.cancel,
+}
+_Verb = TypeVar("_Verb")
 
 
 class OpenAI:
@@ -39,7 +61,10 @@ class OpenAI:
     capabilities = Capabilities(
         routes=frozenset(kind.route for kind in _PREPARE),
         handle=False,
-        endpoints={text.RESPONSES: Capabilities(routes=frozenset({TextRequest.route}), handle=True, cancel=True)},
+        endpoints={
+            text.RESPONSES: Capabilities(routes=frozenset({TextRequest.route}), handle=True, cancel=True),
+            videos.VIDEOS: Capabilities(routes=frozenset({VideoRequest.route}), handle=True, lists=True),
+        },
     )
 
     def __init__(self, net: Net, settings: Provider) -> None:
@@ -56,21 +81,29 @@ class OpenAI:
         return await _SUBMIT[intent.plan.endpoint](self._line, intent.plan, desk)
 
     async def poll(self, handle: Handle) -> Poll:
-        if not handle.id.startswith(text.ID_PREFIX):
-            message = f"openai gives no handle such as {handle.id!r}; only background responses can be asked for again."
+        poll = _by_id(_POLL, handle)
+        if poll is None:
+            message = f"openai gives no handle such as {handle.id!r}; only responses and videos can be asked for again."
             raise PermanentError(message, code="unsupported", provider=self.name)
-        return await text.poll(self._line, handle)
+        return await poll(self._line, handle)
 
     async def fetch(self, output: Output, spool: Path) -> Path:
+        if (output.url or "").startswith(videos.PREFIX):
+            return await videos.fetch(self._line, output, spool)
         return await self._line.fetch(output, spool)
 
     async def cancel(self, handle: Handle) -> CancelAnswer:
         """Responses are stopped. For all else a caller drops the connection, and may still be billed."""
-        return await text.cancel(self._line, handle) if handle.id.startswith(text.ID_PREFIX) else "unknown"
+        cancel = _by_id(_CANCEL, handle)
+        return "unknown" if cancel is None else await cancel(self._line, handle)
 
-    async def find(self, intent: Intent, since: float) -> list[Handle]:  # noqa: ARG002  # the Protocol's
-        """Nothing can be found again: none of these endpoints keeps a list."""
-        return []
+    async def find(self, intent: Intent, since: float) -> list[Handle]:
+        """Only videos can be found again: no other endpoint keeps a list."""
+        return await videos.find(self._line, intent.plan, since) if intent.plan.endpoint == videos.VIDEOS else []
 
     async def aclose(self) -> None:
         await self._line.aclose()
+
+
+def _by_id(verbs: Mapping[str, _Verb], handle: Handle) -> _Verb | None:
+    return next((verb for prefix, verb in verbs.items() if handle.id.startswith(prefix)), None)

@@ -7,19 +7,17 @@ were drawn and billed.
 import asyncio
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
-
-import aiohttp
 
 from jobrunner.media import sniff
 from jobrunner.net import save
 from jobrunner.providers.answers import BadAnswer, Line, parsed, unsupported
 from jobrunner.providers.base64_spool import extract
 from jobrunner.providers.driver import Desk, Finished
+from jobrunner.providers.openai.forms import form_of, unpacked
 from jobrunner.providers.openai.reading import raise_hidden, tokens
-from jobrunner.work import Artifact, ImageEdit, ImageRequest, Output, Plan, file_mark, fill
+from jobrunner.work import Artifact, ImageEdit, ImageRequest, Output, Plan, file_mark
 
 GENERATIONS = "images/generations"
 EDITS = "images/edits"
@@ -89,19 +87,10 @@ async def draw(line: Line, plan: Plan, desk: Desk) -> Finished:
 
 async def edit(line: Line, plan: Plan, desk: Desk) -> Finished:
     """Multipart: one picture is the part `image`, several are parts named `image[]`; files are streamed from disk."""
-    body = fill(plan.body, {str(file.id): file for file in plan.files})
+    body = unpacked(plan)
     pictures = body.pop("image")
     name = "image" if len(pictures) == 1 else "image[]"
-    parts = [(name, picture) for picture in pictures] + list(body.items())
-    form = aiohttp.FormData()
-    with ExitStack() as opened:
-        for part, value in parts:
-            if isinstance(value, Artifact):
-                path = desk.path_of(value)
-                file = opened.enter_context(await asyncio.to_thread(path.open, "rb"))
-                form.add_field(part, file, filename=path.name, content_type=value.mime)
-            else:
-                form.add_field(part, str(value))
+    async with form_of([*((name, picture) for picture in pictures), *body.items()], desk) as form:
         return await _made(line, plan, desk, {"data": form})
 
 

@@ -13,8 +13,9 @@ from jobrunner.net import Net
 from jobrunner.providers.replicate import INLINE_BYTES, Replicate
 from jobrunner.sandbox.app import running
 from jobrunner.settings import Provider
-from jobrunner.work import Intent, VideoRequest, file_mark
-from tests.integration.drivers.conftest import PICTURE, SUBJECTS, Bench
+from jobrunner.work import ImageEdit, Intent, Request, VideoRequest, file_mark
+from tests.integration.drivers.conftest import SUBJECTS, Bench
+from tests.integration.drivers.inputs import PICTURE
 
 MODEL = "bytedance/seedance-2.0-fast"
 LARGE = replace(PICTURE, size_bytes=INLINE_BYTES)
@@ -49,12 +50,20 @@ async def test_an_upload_that_goes_wrong_is_no_unknown_submit(bench: Bench, unus
     assert type(error.value) is TransientError
 
 
-async def test_an_orphan_is_found_whatever_its_first_frame_was_called(bench: Bench) -> None:
+@pytest.mark.parametrize(
+    ("model", "wish"),
+    [
+        (MODEL, VideoRequest("a hill", 4.0, (640, 480), image=LARGE, seed=1)),
+        ("google/nano-banana", ImageEdit(LARGE, "at night")),
+    ],
+)
+async def test_an_orphan_is_found_whatever_its_files_were_called(bench: Bench, model: str, wish: Request) -> None:
+    intent = Intent("k", bench.driver.prepare(model, wish))
     await bench.fail("create", "reset")
     with pytest.raises(SubmitUnknown):
-        await bench.driver.submit(animated(bench), bench.desk)
+        await bench.driver.submit(intent, bench.desk)
     [orphan] = await bench.purchases()
-    assert [handle.id for handle in await bench.driver.find(animated(bench), 0.0)] == [orphan["id"]]
+    assert [handle.id for handle in await bench.driver.find(intent, 0.0)] == [orphan["id"]]
 
 
 @pytest.mark.parametrize(
