@@ -52,9 +52,10 @@ class TaskContext(Protocol):
     async def save(self, path: Path, *, kind: Kind, step: str = "save") -> Artifact:
         """Keep a file that the task made itself, once under this step name. Raises PermanentError `media_invalid`."""
 
-    async def input(self, source: str, *, kind: Kind) -> Artifact:
+    async def input(self, source: str, *, kind: Kind | None) -> Artifact:
         """A file that the params name: an artifact's id, an https URL or a data: URI (fetched once, and kept).
 
+        `kind` None takes pictures, clips and sounds.
         Raises PermanentError (`artifact_not_found`, `url_not_allowed`, `media_invalid`, ...) or TransientError.
         """
 

@@ -4,6 +4,7 @@ import importlib
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Self
 from uuid import UUID
 
@@ -19,11 +20,14 @@ from jobrunner.job import Job
 from jobrunner.net import Net
 from jobrunner.providers.driver import Driver
 from jobrunner.providers.elevenlabs import ElevenLabs
+from jobrunner.providers.ethereum import Ethereum
 from jobrunner.providers.fal import Fal
 from jobrunner.providers.luma import Luma
 from jobrunner.providers.openai import OpenAI
+from jobrunner.providers.pinata import Pinata
 from jobrunner.providers.replicate import Replicate
 from jobrunner.providers.runway import Runway
+from jobrunner.providers.sync import Sync
 from jobrunner.settings import Provider, Settings, load
 from jobrunner.store.artifacts import FileArtifacts
 from jobrunner.store.postgres import Store
@@ -36,6 +40,9 @@ DRIVERS: Mapping[str, Any] = {
     "runway": Runway,
     "luma": Luma,
     "elevenlabs": ElevenLabs,
+    "sync": Sync,
+    "pinata": Pinata,
+    "ethereum": Ethereum,
 }
 """Every provider by its word in routes and settings."""
 
@@ -46,8 +53,18 @@ SANDBOX_PREFIXES = {
     "runway": "/runway",
     "luma": "/luma/dream-machine/v1",
     "elevenlabs": "/elevenlabs",
+    "sync": "/sync",
+    "pinata": "/pinata/v3",
+    "ethereum": "/eth",
 }
 SANDBOX_KEY = "test-key"
+SANDBOX_MINT: Mapping[str, Any] = {
+    "chain_id": 31337,
+    "contract": "0x5FbDB2315678afecb367f032d93F642f64180aa3",
+    "function": "mint(address,string,bytes32)",
+    "signing_key": SecretStr("0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"),
+}
+"""The sandbox's own chain, collection and minter, whose key everybody knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +93,25 @@ def load_tasks(settings: Settings) -> Mapping[str, TaskSpec[Any, Any]]:
     if not tasks:
         raise ConfigError("setting `task_modules`: the modules declare no task; decorate one with @task.")
     return tasks
+
+
+def drivers_of(settings: Settings) -> Mapping[str, Any]:
+    """The built-in drivers and those that settings name. Raises ConfigError for one that is not there."""
+    own = {name: provider.driver for name, provider in settings.providers.items() if name not in DRIVERS}
+    return {**DRIVERS, **{name: _driver(name, place) for name, place in own.items()}}
+
+
+def _driver(name: str, place: str | None) -> Any:
+    if place is None:
+        raise ConfigError(
+            f"setting `providers.{name}`: there is no provider of that name. Built in are {', '.join(DRIVERS)}; for "
+            "one of your own set its `driver`."
+        )
+    module, _, made = place.partition(":")
+    try:
+        return getattr(importlib.import_module(module), made)
+    except (ModuleNotFoundError, AttributeError) as error:
+        raise ConfigError(f"setting `providers.{name}.driver` = {place!r} cannot be loaded: {error}") from error
 
 
 def resolve(settings: Settings) -> Settings:
@@ -109,12 +145,15 @@ def with_sandbox(settings: Settings, sandbox_url: str | None) -> Settings:
         )
     host = sandbox_url.removeprefix("http://").rstrip("/")
     net = settings.net.model_copy(update={"allow": (*settings.net.allow, host)})
-    return settings.model_copy(update={"providers": providers, "net": net})
+    mint = settings.mint if settings.mint.signs else settings.mint.model_copy(update=SANDBOX_MINT)
+    return settings.model_copy(update={"providers": providers, "net": net, "mint": mint})
 
 
 def sandboxed(settings: Settings) -> list[str]:
-    """The providers without a key."""
+    """The providers without a key. A real token must not be minted of files that only the sandbox has."""
     keyed = {name for name, provider in settings.providers.items() if provider.api_key is not None}
+    if settings.mint.signs:
+        keyed |= {Ethereum.name, Pinata.name}
     return [name for name in DRIVERS if name not in keyed]
 
 
@@ -128,11 +167,12 @@ async def opened(settings: Settings) -> AsyncIterator[Runtime]:
     async with AsyncExitStack() as stack:
         net = Net(settings.net.allow)
         stack.push_async_callback(net.aclose)
+        store = await stack.enter_async_context(Store.opened(settings))
+        minter = partial(Ethereum, mint=settings.mint, ledger=store.mints)
         drivers: dict[str, Driver] = {}
-        for name, make in DRIVERS.items():
+        for name, make in {**drivers_of(settings), Ethereum.name: minter}.items():
             drivers[name] = make(net, settings.providers.get(name) or Provider())
             stack.push_async_callback(drivers[name].aclose)
-        store = await stack.enter_async_context(Store.opened(settings))
         queue = Queue(redis_url, name=settings.worker.queue)
         stack.push_async_callback(queue.aclose)
         notices = Notices(redis_url)

@@ -6,13 +6,14 @@ Order, later wins: defaults, `settings.toml` (or the file that JOBRUNNER_SETTING
 
 import difflib
 import os
+import re
 import tomllib
 import typing
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -39,6 +40,16 @@ Seconds = Annotated[float, Field(gt=0)]
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
 """A list of words; in the environment separated by commas."""
 Identifier = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_$]*(\.[A-Za-z_][A-Za-z0-9_$]*)?$")]
+Address = Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{40}$")]
+"""Of a contract or an account on Ethereum."""
+
+
+def _mint_function(value: str) -> str:
+    signature = re.fullmatch(r"[A-Za-z_]\w*\(((address|string|bytes32)(,(address|string|bytes32))*)\)", value)
+    types = signature[1].split(",") if signature else []
+    if "address" not in types or len(set(types)) < len(types):  # each is filled by its type
+        raise ValueError("must be like mint(address,string,bytes32): an address, and no type twice")
+    return value
 
 
 class _Table(BaseModel):
@@ -67,11 +78,34 @@ class Artifacts(_Table):
 
 
 class Provider(_Table):
-    base_url: Annotated[str, Field(pattern=r"^https?://")] | None = None
+    base_url: Annotated[Annotated[str, Field(pattern=r"^https?://")] | None, Field(repr=False)] = None
+    """Shown nowhere: an Ethereum node's holds its key."""
     api_key: SecretStr | None = None
+    driver: Annotated[str, Field(pattern=r"^[\w.]+:\w+$")] | None = None
+    """`module:Class` of a driver of your own, under a name of its own."""
     max_connections: Annotated[int, Field(ge=1)] = 1000
     timeout_s: Seconds = 600.0
     """The longest that one request may take; a sync provider draws for minutes."""
+
+
+class Mint(_Table):
+    """Who mints NFTs, where, and what it may cost; the node is `providers.ethereum.base_url`."""
+
+    chain_id: Annotated[int, Field(ge=1)] | None = None
+    contract: Address | None = None
+    function: Annotated[str, AfterValidator(_mint_function)] = "mint(address,string,bytes32)"
+    """Filled in by type: address is the recipient, string the token's URI, bytes32 the mint key."""
+    signing_key: SecretStr | None = None
+    signing_key_file: Path | None = None
+    """Outranks `signing_key`."""
+    confirmations: Annotated[int, Field(ge=1, le=100)] = 3
+    max_fee_gwei: Annotated[float, Field(gt=0)] = 100.0
+    max_priority_fee_gwei: Annotated[float, Field(gt=0)] = 3.0
+    replace_after_s: Seconds = 180.0
+
+    @property
+    def signs(self) -> bool:
+        return self.signing_key is not None or self.signing_key_file is not None
 
 
 class RecordTable(_Table):
@@ -87,6 +121,25 @@ class RecordTable(_Table):
 class Net(_Table):
     allow: Words = ()
     """Private hosts, `host`, `host:port` or CIDR, that URLs named by users or providers may lead to."""
+
+
+ROUTES: Mapping[str, tuple[str, ...]] = {
+    "image": ("replicate:black-forest-labs/flux-schnell", "openai:gpt-image-2"),
+    "image_edit": ("openai:gpt-image-2",),
+    "text": ("openai:gpt-5.4-mini",),
+    "video": ("runway:gen4.5", "replicate:bytedance/seedance-2.0-fast"),
+    "speech": ("elevenlabs:eleven_multilingual_v2",),
+    "music": ("elevenlabs:music_v1",),
+    "sound": ("elevenlabs:eleven_text_to_sound_v2",),
+    "lipsync": ("sync:lipsync-2", "fal:fal-ai/sync-lipsync/v2"),
+    "pin": ("pinata:public",),
+    "mint": ("ethereum:collection",),
+}
+"""Which provider and model makes what; a route that settings name replaces the one here."""
+
+
+def _routes(named: Any) -> Any:
+    return {**ROUTES, **named} if isinstance(named, Mapping) else named
 
 
 class Settings(BaseSettings):
@@ -106,22 +159,17 @@ class Settings(BaseSettings):
         "jobrunner.tasks.image",
         "jobrunner.tasks.video",
         "jobrunner.tasks.audio",
+        "jobrunner.tasks.lipsync",
         "jobrunner.tasks.ai",
         "jobrunner.tasks.merge",
+        "jobrunner.tasks.blockchain",
     )
     http: Http = Http()
     worker: Worker = Worker()
     artifacts: Artifacts = Artifacts()
+    mint: Mint = Mint()
     providers: Mapping[str, Provider] = {}
-    routes: Mapping[str, Words] = {
-        "image": ("replicate:black-forest-labs/flux-schnell", "openai:gpt-image-2"),
-        "image_edit": ("openai:gpt-image-2",),
-        "text": ("openai:gpt-5.4-mini",),
-        "video": ("runway:gen4.5", "replicate:bytedance/seedance-2.0-fast"),
-        "speech": ("elevenlabs:eleven_multilingual_v2",),
-        "music": ("elevenlabs:music_v1",),
-        "sound": ("elevenlabs:eleven_text_to_sound_v2",),
-    }
+    routes: Annotated[Mapping[str, Words], BeforeValidator(_routes)] = ROUTES
     record_tables: Mapping[str, RecordTable] = {}
     net: Net = Net()
 
@@ -231,6 +279,6 @@ def _explain(error: ValidationError) -> Iterator[str]:
 
 
 def _shown(path: list[str], value: Any) -> str:
-    secret = any(word in part for part in path for word in ("key", "secret", "password", "database_url", "redis_url"))
-    holds_secrets = path[0] == "providers" and len(path) < len(("providers", "NAME", "key"))
+    secret = any(word in part for part in path for word in ("key", "secret", "password", "_url"))
+    holds_secrets = path == ["mint"] or (path[0] == "providers" and len(path) < len(("providers", "NAME", "key")))
     return "'**********'" if secret or holds_secrets else repr(value)[:200]

@@ -7,6 +7,7 @@ body. Sending a plan answers a *handle* (find the work again) or *finished* (it 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from decimal import Decimal
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 from uuid import UUID
@@ -124,14 +125,18 @@ class SoundRequest:
     length_s: float
 
 
+SyncMode = Literal["bounce", "loop", "cut_off", "silence", "remap"]
+"""What happens where video and audio do not last equally long, in sync.so's words."""
+
+
 @dataclass(frozen=True, slots=True)
 class LipsyncRequest:
-    """`video` with its mouths moved to `audio`. `sync_mode` says what happens where one is longer."""
+    """`video` with its mouths moved to `audio`."""
 
     route: ClassVar[str] = "lipsync"
     video: Artifact
     audio: Artifact
-    sync_mode: Literal["bounce", "loop", "cut_off", "silence", "remap"] = "cut_off"
+    sync_mode: SyncMode = "cut_off"
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,9 +150,50 @@ class TextRequest:
     max_tokens: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class PinRequest:
+    """A file, or JSON, kept on IPFS for everybody: its address is made from its content."""
+
+    route: ClassVar[str] = "pin"
+    name: str
+    content: Artifact | Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class MintRequest:
+    """A token for address `to` whose metadata is at `uri`.
+
+    A job mints once under a `name`, however often it is tried or retried. `contract`, where it is given, must be the
+    one that settings name.
+    """
+
+    route: ClassVar[str] = "mint"
+    to: str
+    uri: str
+    job_id: UUID
+    name: str = "mint"
+    contract: str | None = None
+
+    @property
+    def key(self) -> str:
+        """32 bytes as hex, used once on the chain."""
+        return sha256(f"{self.job_id}:{self.name}".encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class DeployRequest:
+    """A new collection of ours. The same `key` (64 hex digits) never deploys two."""
+
+    route: ClassVar[str] = "deploy"
+    name: str
+    symbol: str
+    key: str
+
+
 Request = (
     ImageRequest | ImageEdit | VideoRequest | SpeechRequest | MusicRequest | SoundRequest | LipsyncRequest | TextRequest
-)
+    | PinRequest | MintRequest | DeployRequest
+)  # fmt: skip
 
 
 # ---- how it is bought --------------------------------------------------------------------------

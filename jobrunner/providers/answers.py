@@ -44,7 +44,8 @@ _AGAIN = frozenset({408, 409, 425})
 class Line:
     """The way to one provider: a session made on first use, the key, and the mapping of every answer.
 
-    `headers` go with every request; `{key}` in them stands for the API key. `refuse` reads an error answer.
+    `headers` go with every request; `{key}` in them stands for the API key, which is needed where one says so.
+    `refuse` reads an error answer.
     """
 
     def __init__(
@@ -119,7 +120,7 @@ class Line:
             self._session = None
 
     def _ready(self) -> aiohttp.ClientSession:
-        if self._settings.api_key is None:
+        if self._settings.api_key is None and any("{key}" in value for value in self._headers.values()):
             variable = f"JOBRUNNER_PROVIDERS__{self.provider.upper()}__API_KEY"
             raise PermanentError(
                 f"{self.provider} needs an API key: set `api_key` under [providers.{self.provider}] or {variable}.",
@@ -127,7 +128,7 @@ class Line:
                 provider=self.provider,
             )
         if self._session is None:
-            key = self._settings.api_key.get_secret_value()
+            key = "" if self._settings.api_key is None else self._settings.api_key.get_secret_value()
             self._session = self._net.provider_session(
                 self._base_url,
                 headers={name: value.replace("{key}", key) for name, value in self._headers.items()},

@@ -7,22 +7,19 @@ made and billed, and is gone.
 import re
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
-from pathlib import Path
 from typing import Any
 
-from jobrunner.errors import PermanentError
 from jobrunner.net import Net
 from jobrunner.providers.answers import Line, unsupported
-from jobrunner.providers.driver import CancelAnswer, Capabilities, Desk, Finished, Poll
+from jobrunner.providers.driver import Capabilities, Desk, Finished
+from jobrunner.providers.one_request import OneRequest
 from jobrunner.providers.sounds import spooled
 from jobrunner.settings import Provider
 from jobrunner.work import (
     NARRATOR,
-    Handle,
     Intent,
     Money,
     MusicRequest,
-    Output,
     Plan,
     Request,
     SoundRequest,
@@ -45,7 +42,7 @@ SOUND_S = (0.5, 30.0)
 _VOICE_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
 
 
-class ElevenLabs:
+class ElevenLabs(OneRequest):
     name = "elevenlabs"
     capabilities = Capabilities(routes=frozenset({"speech", "music", "sound"}), handle=False)
 
@@ -74,24 +71,6 @@ class ElevenLabs:
             sound = await spooled(answer, desk)
             meta = {"request_id": answer.headers.get("request-id"), "output_format": FORMAT}
             return Finished((sound,), meta, _cost(answer.headers))
-
-    async def poll(self, handle: Handle) -> Poll:
-        message = f"{self.name} gives no handle to ask for ({handle.id})."
-        raise PermanentError(message, code="unsupported", provider=self.name)
-
-    async def fetch(self, output: Output, spool: Path) -> Path:
-        return await self._line.fetch(output, spool)
-
-    async def cancel(self, handle: Handle) -> CancelAnswer:  # noqa: ARG002  # the Protocol's
-        """Nothing to tell ElevenLabs: a caller that stops waiting drops the connection, and may still be billed."""
-        return "unknown"
-
-    async def find(self, intent: Intent, since: float) -> list[Handle]:  # noqa: ARG002  # the Protocol's
-        """Nothing can be found again: the history names no request of ours."""
-        return []
-
-    async def aclose(self) -> None:
-        await self._line.aclose()
 
     def _speech(self, model: str, request: SpeechRequest) -> Plan:
         voice = NARRATOR_ID if request.voice == NARRATOR else request.voice

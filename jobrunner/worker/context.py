@@ -51,7 +51,7 @@ class Context:
         self._first_use(step)
         return await self._saved(step, kind, lambda: _already(path))
 
-    async def input(self, source: str, *, kind: Kind) -> Artifact:
+    async def input(self, source: str, *, kind: Kind | None) -> Artifact:
         try:
             artifact_id = UUID(source)
         except ValueError:
@@ -83,7 +83,7 @@ class Context:
             )
         self._names.add(step)
 
-    async def _saved(self, step: str, kind: Kind, bring: Callable[[], Awaitable[Path]]) -> Artifact:
+    async def _saved(self, step: str, kind: Kind | None, bring: Callable[[], Awaitable[Path]]) -> Artifact:
         known = await self._steps.find(step)
         if known is not None and known.state == "done":
             return Artifact.from_json(known.result)
@@ -100,14 +100,14 @@ class Context:
         except UrlNotAllowed as error:
             raise PermanentError(str(error), code=error.code) from error
 
-    async def _known(self, artifact_id: UUID, kind: Kind) -> Artifact:
+    async def _known(self, artifact_id: UUID, kind: Kind | None) -> Artifact:
         """An artifact that the job's user may use: its own, or one of nobody in particular."""
         artifact = await self._steps.sit_out("input", lambda: self._tools.store.artifact(artifact_id))
         if artifact is None or artifact.user_id not in {None, self._job.user_id}:
             raise PermanentError(
                 f"There is no artifact {artifact_id}; upload the file, or name an https URL.", code="artifact_not_found"
             )
-        if artifact.kind != kind:
+        if kind not in {None, artifact.kind}:
             raise PermanentError(
                 f"Artifact {artifact_id} is {artifact.mime}, where {kind} was expected.", code="invalid_input"
             )

@@ -29,7 +29,7 @@ class Tools:
     steps: Batcher[StepWrite, bool]
     progress: dict[UUID, ProgressNote] = field(default_factory=dict)
 
-    async def keep(self, path: Path, job: Job, kind: Kind) -> Artifact:
+    async def keep(self, path: Path, job: Job, kind: Kind | None) -> Artifact:
         """Take a job's file into our keeping. Raises PermanentError `media_invalid`: broken, or of another kind."""
         return await keeping.keep(path, self.artifacts, kind=kind, job_id=job.id, user_id=job.user_id)
 

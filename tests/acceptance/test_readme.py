@@ -3,12 +3,18 @@
 The two commands under "Start" install into a virtual environment; `.ci/run` types those, on a clean checkout.
 """
 
+import base64
+import hashlib
+import json
 import os
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -103,6 +109,41 @@ def test_up_and_what_is_typed_beside_it(reader: Reader) -> None:
         program = f"import asyncio\nasync def main():\n{indented}\n    print(image.url)\nasyncio.run(main())\n"
         (reader.data_dir.parent / "snippet.py").write_text(program)
         assert reader.types("python snippet.py").startswith("/v1/artifacts/")
+
+
+@contextmanager
+def easel(picture: bytes) -> Iterator[str]:
+    """A server such as the README's provider speaks to."""
+
+    class Studio(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            assert (self.path, self.headers["Authorization"]) == ("/paint", "Bearer ...")
+            assert asked["style"] == "watercolour"
+            url = f"data:image/png;base64,{base64.b64encode(picture).decode()}"
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(json.dumps({"id": "e1", "picture": url}).encode())
+
+        def log_message(self, *_: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Studio) as server:
+        threading.Thread(target=server.serve_forever).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_a_provider_of_ones_own(reader: Reader) -> None:
+    home = reader.data_dir.parent
+    settings = next(block.text for block in BLOCKS if block.language == "toml" and "[providers.easel]" in block.text)
+    picture = draw("An easel", 2, 64, 64)
+    with easel(picture) as url:
+        (home / "settings.toml").write_text(settings.replace("api_key", f'base_url = "{url}"\napi_key'))
+        with reader.keeps_running("jobrunner up") as up:
+            ready(up, "Ready.")
+            wanted = "scene_description=Dawn scene_number=1 user_id=u1 --wait --json"
+            job = json.loads(reader.types(f"jobrunner submit generate_scene_image {wanted}"))
+    assert [each["sha256"] for each in job["artifacts"]] == [hashlib.sha256(picture).hexdigest()]
 
 
 def test_services_serve_and_worker_apart(reader: Reader) -> None:

@@ -215,7 +215,7 @@ class FakeContext:
     async def save(self, path: Path, *, kind: Kind, step: str = "save") -> Artifact:
         raise NotImplementedError
 
-    async def input(self, source: str, *, kind: Kind) -> Artifact:
+    async def input(self, source: str, *, kind: Kind | None) -> Artifact:
         raise NotImplementedError
 
     def path(self, artifact: Artifact) -> Path:

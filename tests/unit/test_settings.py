@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from jobrunner.errors import ConfigError
 from jobrunner.runtime import DRIVERS
-from jobrunner.settings import Http, Net, Provider, RecordTable, Settings, Worker, load
+from jobrunner.settings import ROUTES, Http, Mint, Net, Provider, RecordTable, Settings, Worker, load
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "settings.example.toml"
@@ -20,8 +20,9 @@ TABLES: Mapping[str, type[BaseModel]] = {
     "": Settings,
     "http.": Http,
     "worker.": Worker,
+    "mint.": Mint,
     "net.": Net,
-    **{f"providers.{name}.": Provider for name in DRIVERS},
+    **{f"providers.{name}.": Provider for name in (*DRIVERS, "easel")},
     "record_tables.image.": RecordTable,
 }
 
@@ -72,8 +73,9 @@ def test_the_example_names_every_setting_and_loads_uncommented(write: Write) -> 
     text = uncommented(EXAMPLE.read_text(encoding="utf-8"))
     write(text)
     load()
-    free_or_nested = {"http", "worker", "artifacts", "net", "providers", "routes", "record_tables"}
-    wanted = {at + key for at, model in TABLES.items() for key in model.model_fields} - free_or_nested
+    free_or_nested = {"http", "worker", "artifacts", "mint", "net", "providers", "routes", "record_tables"}
+    built_in = {f"providers.{name}.driver" for name in DRIVERS}
+    wanted = {at + key for at, model in TABLES.items() for key in model.model_fields} - free_or_nested - built_in
     routed = {f"routes.{route}" for route in Settings.model_fields["routes"].default}
     assert wanted | {"artifacts.url"} | routed == set(key_paths(tomllib.loads(text)))
 
@@ -89,7 +91,7 @@ def test_later_sources_win_key_by_key(write: Write, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("JOBRUNNER_ROUTES__IMAGE", "e:f")
     settings = load(database_pool_size=4)
     assert settings.worker == Worker(max_jobs=7, lease_s=3)
-    assert settings.routes == {"video": ("a:b",), "image": ("e:f",)}
+    assert settings.routes == {**ROUTES, "video": ("a:b",), "image": ("e:f",)}
     assert settings.database_pool_size == 4
 
 
@@ -189,6 +191,9 @@ def test_a_named_file_must_be_there(monkeypatch: pytest.MonkeyPatch) -> None:
         "[providers]\nopenai = 'hunter2'",
         "[[providers.openai]]\napi_key = 'hunter2'",
         "[providers.openai]\napi_key = ['hunter2']",
+        "[providers.ethereum]\nbase_url = 'wss://node.example/v3/hunter2'",
+        "mint = 'hunter2'",
+        "[mint]\nsigning_key = ['hunter2']",
     ],
 )
 def test_a_refusal_shows_no_secret(text: str, write: Write) -> None:
@@ -207,8 +212,13 @@ def test_broken_json_in_a_variable_is_told_without_its_text(monkeypatch: pytest.
 
 
 def test_what_was_read_neither_shows_its_secrets_nor_changes() -> None:
-    settings = load(database_url="postgres://u:hunter2@h/d", providers={"openai": {"api_key": "hunter2"}})
+    settings = load(
+        database_url="postgres://u:hunter2@h/d",
+        providers={"openai": {"api_key": "hunter2"}},
+        mint={"signing_key": "hunter2", "chain_id": 1},
+    )
     assert "hunter2" not in repr(settings) + str(settings.model_dump())
+    assert "hunter2" not in repr(load(providers={"ethereum": {"base_url": "https://node.example/v3/hunter2"}}))
     with pytest.raises(ValidationError, match="frozen"):
         settings.database_pool_size = 3  # type: ignore[misc]  # what is tested
     with pytest.raises(ValidationError, match="frozen"):
@@ -219,3 +229,16 @@ def test_artifacts_live_in_the_data_directory_unless_told_otherwise(tmp_path: Pa
     assert load(data_dir=tmp_path).artifact_dir == tmp_path / "artifacts"
     assert load(artifacts={"url": "file:///srv/files"}).artifact_dir == Path("/srv/files")
     assert load().directory.is_absolute()
+
+
+@pytest.mark.parametrize(
+    "function",
+    ["mint", "mint()", "mint(string,bytes32)", "mint(address,address)", "mint(address,uint256)", "mint(address,)"],
+)
+def test_a_mint_function_that_cannot_be_filled_in_stops_the_start(function: str) -> None:
+    with pytest.raises(ConfigError, match=r"setting `mint\.function`.*mint\(address,string,bytes32\)"):
+        load(mint={"function": function})
+
+
+def test_a_mint_function_may_leave_out_what_it_does_not_take() -> None:
+    assert load(mint={"function": "safeMint(address,string)"}).mint.function == "safeMint(address,string)"

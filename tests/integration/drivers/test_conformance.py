@@ -76,13 +76,12 @@ async def test_cancelling_what_is_over_or_unknown_says_so(bench: Bench) -> None:
 async def test_an_orphan_is_found_by_its_plan(bench: Bench) -> None:
     since = time.time() - 1
     await bench.fail("create", "reset")
-    with pytest.raises(SubmitUnknown):
-        await bench.submit("an orphan", seed=1)
+    await bench.lose("an orphan", seed=1)
     await bench.run("an orphan", seed=2)
     found = await bench.another().find(bench.intent("an orphan", seed=1), since)
     if bench.can.lists:
         orphan = (await bench.purchases())[0]
-        assert [handle.id for handle in found] == [orphan["id"]]
+        assert [handle.id.rpartition("/")[2] for handle in found] == [orphan["id"]]
         assert bench.made(await bench.ended(found[0]))
         assert await bench.driver.find(bench.intent("an orphan", seed=1), time.time() + 60) == []
     else:
@@ -100,7 +99,7 @@ async def test_a_second_submit_buys_again_unless_the_key_is_honoured(bench: Benc
 @pytest.mark.parametrize("form", ["7", "2.5", "date", None])
 async def test_a_rate_limit_says_when_to_come_again(bench: Bench, form: str | None) -> None:
     header = formatdate(time.time() + 30, usegmt=True) if form == "date" else form
-    await bench.fail("create", "429", retry_after=header)
+    await bench.fail(bench.first, "429", retry_after=header)
     with pytest.raises(RateLimited) as error:
         await bench.submit("a cat")
     expected = {"7": 7.0, "2.5": 2.5, "date": pytest.approx(30, abs=2), None: bench.subject.wait_in_words_s}[form]
@@ -111,7 +110,7 @@ async def test_a_rate_limit_says_when_to_come_again(bench: Bench, form: str | No
 
 @pytest.mark.parametrize("word", ["500", "503"])
 async def test_a_refused_create_bought_nothing(bench: Bench, word: str) -> None:
-    await bench.fail("create", word)
+    await bench.fail(bench.first, word)
     with pytest.raises(TransientError) as error:
         await bench.submit("a cat")
     assert type(error.value) is TransientError
@@ -128,16 +127,14 @@ async def test_a_provider_that_cannot_be_reached_bought_nothing(bench: Bench, un
 @pytest.mark.parametrize("word", ["reset", "truncate", "wrong_type"])
 async def test_a_create_whose_answer_is_lost_is_unknown(bench: Bench, word: str) -> None:
     await bench.fail("create", word)
-    with pytest.raises(SubmitUnknown, match="may run and be billed"):
-        await bench.submit("a cat")
+    await bench.lose("a cat")
     assert len(await bench.purchases()) == 1
     assert list(bench.spool.iterdir()) == []
 
 
 async def test_a_create_that_is_never_answered_is_unknown(bench: Bench) -> None:
     await bench.fail("create", "hang")
-    with pytest.raises(SubmitUnknown):
-        await bench.another(timeout_s=1.0).submit(bench.intent("a cat"), bench.desk)
+    await bench.lose("a cat", driver=bench.another(timeout_s=1.0))
     assert len(await bench.purchases()) == 1
 
 
@@ -155,7 +152,9 @@ async def test_a_create_that_is_never_answered_is_unknown(bench: Bench) -> None:
 async def test_a_poll_that_goes_wrong_is_asked_again(bench: Bench, word: str, kind: type[AttemptError]) -> None:
     driver = bench.another(timeout_s=0.3) if word == "hang" else bench.driver
     answer = await bench.submit("a cat")
-    await bench.fail("poll", word, count=2 if word == "reset" else 1)  # aiohttp itself repeats a GET once
+    await bench.fail(
+        "poll", word, count=1 if word != "reset" or bench.subject.foreknown else 2
+    )  # aiohttp repeats a GET
     if isinstance(answer, Handle):
         with pytest.raises(kind) as error:
             await driver.poll(answer)
@@ -179,12 +178,18 @@ async def test_polling_with_a_wrong_key_is_no_failure_of_the_work(bench: Bench) 
 async def test_what_the_provider_will_not_make_fails_for_good(
     bench: Bench, word: str, code: str | None, *, billed: bool
 ) -> None:
+    if bench.subject.foreknown and word == "quota":  # what is signed waits until the node has room for it
+        answer = await bench.submit(f"a cat [{word}]")
+        assert isinstance(answer, Handle)
+        assert isinstance(await bench.driver.poll(answer), Running)
+        assert await bench.purchases() == []
+        return
     with pytest.raises(PermanentError) as error:
         await bench.run(f"a cat [{word}]")
     assert not error.value.retryable
-    assert code in (None, error.value.code)
+    assert error.value.code == "transaction_rejected" if bench.subject.foreknown else code in (None, error.value.code)
     assert error.value.provider == bench.driver.name
-    assert len(await bench.purchases()) == (1 if billed and bench.can.handle else 0)
+    assert len(await bench.purchases()) == (1 if billed and bench.can.handle and not bench.subject.foreknown else 0)
 
 
 async def test_a_wrong_key_is_named_and_not_shown(bench: Bench) -> None:
@@ -196,15 +201,19 @@ async def test_a_wrong_key_is_named_and_not_shown(bench: Bench) -> None:
 
 async def test_a_missing_key_names_the_setting(bench: Bench) -> None:
     name = bench.driver.name
-    with pytest.raises(PermanentError, match=f"JOBRUNNER_PROVIDERS__{name.upper()}__API_KEY") as error:
+    variable = bench.subject.key or f"JOBRUNNER_PROVIDERS__{name.upper()}__API_KEY"
+    with pytest.raises(PermanentError, match=variable) as error:
         await bench.another(api_key=None).submit(bench.intent("a cat"), bench.desk)
-    assert f"[providers.{name}]" in str(error.value)
+    assert (f"[providers.{name}]" in str(error.value)) == (bench.subject.key is None)
+    assert error.value.code == "provider_key_missing"
 
 
 async def test_a_result_that_expired_is_told_apart(bench: Bench) -> None:
     answer = await bench.submit("a cat [expire]")
     finished = await bench.ended(answer)
-    if isinstance(answer, Handle):
+    if bench.subject.foreknown:  # what is in a chain is there for good
+        assert await bench.ended(answer) == finished
+    elif isinstance(answer, Handle):
         for output in finished.outputs:
             with pytest.raises(PermanentError) as gone:
                 await bench.driver.fetch(output, bench.spool)
@@ -232,6 +241,9 @@ async def test_what_is_cut_or_of_a_wrong_kind_is_never_taken(bench: Bench, word:
         for file in await bench.files(await bench.run(f"a cat [{word}]")):
             media_info(file)
 
+    if bench.subject.told:  # nothing that was made comes back, so nothing can be cut
+        await take()
+        return
     expected = kind if bench.subject.kind else TransientError  # words come with the poll, which may be asked again
     with pytest.raises(expected if bench.can.handle else SubmitUnknown):
         await take()

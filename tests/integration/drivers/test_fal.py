@@ -27,7 +27,8 @@ from jobrunner.work import (
     SoundRequest,
     VideoRequest,
 )
-from tests.integration.drivers.conftest import PICTURE, Bench, Fake
+from tests.integration.drivers.conftest import Bench, Fake
+from tests.integration.drivers.inputs import PICTURE
 
 FLUX = "fal-ai/flux/schnell"
 EDIT = "fal-ai/nano-banana/edit"

@@ -11,7 +11,8 @@ from jobrunner.providers.driver import Failed
 from jobrunner.providers.luma import Luma
 from jobrunner.settings import Provider
 from jobrunner.work import Handle, Intent, VideoRequest
-from tests.integration.drivers.conftest import PICTURE, Fake
+from tests.integration.drivers.conftest import Fake
+from tests.integration.drivers.inputs import PICTURE
 
 HANDLE = Handle("luma", "g1")
 NOON = 1795435200.0

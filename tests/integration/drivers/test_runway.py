@@ -17,7 +17,8 @@ from jobrunner.providers.runway import Runway
 from jobrunner.sandbox.app import running
 from jobrunner.settings import Provider
 from jobrunner.work import Handle, VideoRequest
-from tests.integration.drivers.conftest import PICTURE, SUBJECTS, Bench, Fake
+from tests.integration.drivers.conftest import SUBJECTS, Bench, Fake
+from tests.integration.drivers.inputs import PICTURE
 
 HANDLE = Handle("runway", "t1")
 
