@@ -13,12 +13,12 @@ from pydantic import ValidationError
 from jobrunner.sandbox import ledger
 from jobrunner.sandbox.elevenlabs import ElevenLabs
 from jobrunner.sandbox.eth.node import Ethereum
-from jobrunner.sandbox.fal import Fal
+from jobrunner.sandbox.fal.api import Fal
 from jobrunner.sandbox.faults import Rule
 from jobrunner.sandbox.luma import Luma
-from jobrunner.sandbox.openai import OpenAI
-from jobrunner.sandbox.pinata import Pinata
-from jobrunner.sandbox.replicate import Replicate
+from jobrunner.sandbox.openai.api import OpenAI
+from jobrunner.sandbox.pinata.api import Pinata
+from jobrunner.sandbox.replicate.api import Replicate
 from jobrunner.sandbox.runway import Runway
 from jobrunner.sandbox.state import State, open_state
 from jobrunner.sandbox.sync import Sync

@@ -15,8 +15,8 @@ import orjson
 from aiohttp import web
 
 from jobrunner.sandbox import ledger
+from jobrunner.sandbox.artists.recorder import Format
 from jobrunner.sandbox.faults import DELIVERED, DELIVERY, SLOW_S, WORD, refuse, word_in
-from jobrunner.sandbox.recorder import Format
 from jobrunner.sandbox.state import State
 
 API_KEY: Final = "test-key"

@@ -12,7 +12,7 @@ import orjson
 from aiohttp import web
 
 from jobrunner.sandbox import signatures, takes
-from jobrunner.sandbox.clips import Shot
+from jobrunner.sandbox.artists.clips import Shot
 from jobrunner.sandbox.shop import Refusal, Shop, answer, answering, read_object
 from jobrunner.sandbox.state import State
 from jobrunner.sandbox.takes import Take

@@ -14,7 +14,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from jobrunner.sandbox import takes
-from jobrunner.sandbox.clips import Shot, frame_demuxer
+from jobrunner.sandbox.artists.clips import Shot, frame_demuxer
 from jobrunner.sandbox.shop import Refusal, Shop, answer, answering, read_object
 from jobrunner.sandbox.takes import Take
 

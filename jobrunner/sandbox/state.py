@@ -7,13 +7,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from jobrunner.sandbox import ledger, pins, prediction, response, speeches, takes, uploads, webhooks
-from jobrunner.sandbox.clips import Clips
+from jobrunner.sandbox import ledger, takes, uploads, webhooks
+from jobrunner.sandbox.artists import speeches
+from jobrunner.sandbox.artists.clips import Clips
+from jobrunner.sandbox.artists.lips import Lips
+from jobrunner.sandbox.artists.recorder import Recorder
+from jobrunner.sandbox.artists.studio import Studio
 from jobrunner.sandbox.eth import journal
 from jobrunner.sandbox.faults import Faults
-from jobrunner.sandbox.lips import Lips
-from jobrunner.sandbox.recorder import Recorder
-from jobrunner.sandbox.studio import Studio
+from jobrunner.sandbox.openai import response
+from jobrunner.sandbox.pinata import pins
+from jobrunner.sandbox.replicate import prediction
 from jobrunner.sandbox.webhooks import Webhooks
 
 

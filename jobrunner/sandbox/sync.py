@@ -14,9 +14,10 @@ from typing import Any, Final, NamedTuple
 import orjson
 from aiohttp import web
 
-from jobrunner.sandbox import ledger, signatures, speeches, takes, uploads
+from jobrunner.sandbox import ledger, signatures, takes, uploads
+from jobrunner.sandbox.artists import speeches
+from jobrunner.sandbox.artists.lips import FPS, SYNC_MODES
 from jobrunner.sandbox.faults import words_of
-from jobrunner.sandbox.lips import FPS, SYNC_MODES
 from jobrunner.sandbox.shop import Refusal, Shop, answer, answering, read_object
 from jobrunner.sandbox.state import State
 from jobrunner.sandbox.takes import Take

@@ -14,7 +14,7 @@ from typing import Any, Final, Literal
 import orjson
 
 from jobrunner.sandbox.faults import SLOW_S
-from jobrunner.sandbox.prediction import iso
+from jobrunner.sandbox.replicate.prediction import iso
 
 SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS takes (

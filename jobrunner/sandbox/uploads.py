@@ -9,7 +9,7 @@ import sqlite3
 from dataclasses import astuple, dataclass
 from typing import Any, Final
 
-from jobrunner.sandbox.prediction import iso
+from jobrunner.sandbox.replicate.prediction import iso
 
 DAY_S: Final = 86_400
 _PLACE: Final = re.compile(r"/(?:fal/cdn/files|sync/uploads|replicate/v1/files)/([0-9a-f]+)(?:/|$)")

@@ -12,13 +12,13 @@ from imageio_ffmpeg import get_ffmpeg_exe
 from numpy.typing import NDArray
 
 from jobrunner.media import media_info
-from jobrunner.sandbox import speeches
-from jobrunner.sandbox.clips import Clips, Shot
-from jobrunner.sandbox.faces import Picture, search
-from jobrunner.sandbox.lips import FPS, Lips
+from jobrunner.sandbox.artists import speeches
+from jobrunner.sandbox.artists.clips import Clips, Shot
+from jobrunner.sandbox.artists.faces import Picture, search
+from jobrunner.sandbox.artists.lips import FPS, Lips
+from jobrunner.sandbox.artists.studio import Studio
+from jobrunner.sandbox.artists.voice import Moment
 from jobrunner.sandbox.state import open_state
-from jobrunner.sandbox.studio import Studio
-from jobrunner.sandbox.voice import Moment
 from jobrunner.work import SyncMode
 from tests.integration.drivers.inputs import clip
 

@@ -84,8 +84,8 @@ class Desk:
         self.made.write_bytes(path.read_bytes())
         return Artifact(uuid4(), None, kind, info.mime, 1, "", "", info.width, info.height, info.duration_s)
 
-    async def input(self, source: str, *, kind: Kind) -> Artifact:
-        return Artifact(UUID(source), None, kind, "", 1, "", source)
+    async def input(self, source: str, *, kind: Kind | None) -> Artifact:
+        return Artifact(UUID(source), None, kind or "video", "", 1, "", source)
 
     def path(self, artifact: Artifact) -> Path:
         return self._clips[artifact.key]
@@ -160,6 +160,13 @@ async def test_a_crossfade_takes_its_time_from_both_clips(desk: Desk) -> None:
     assert (made.width, made.height) == (64, 48)
     assert made.duration_s == pytest.approx(2.5, abs=0.1)
     assert "48000 Hz" in told(desk.made)
+
+
+async def test_each_joint_may_be_of_its_own_kind(desk: Desk) -> None:
+    ids = tuple(desk.id(name) for name in ("one", "mute", "two", "vp8"))
+    joints = ("cut", "crossfade", "cut")
+    made = await merge_videos(desk, MergeVideos(user_id="u", clips=ids, transitions=joints, transition_s=0.25))
+    assert made.duration_s == pytest.approx(3.75, abs=0.1)
 
 
 async def test_a_crossfade_longer_than_a_clip_is_refused(desk: Desk) -> None:

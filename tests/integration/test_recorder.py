@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from jobrunner.media import media_info, sniff
-from jobrunner.sandbox import child, voice
-from jobrunner.sandbox.recorder import Format, Recorder
+from jobrunner.sandbox.artists import child, voice
+from jobrunner.sandbox.artists.recorder import Format, Recorder
 
 WAV = Format("wav", 22_050)
 
@@ -133,7 +133,7 @@ async def test_a_caller_that_gives_up_ends_its_program(lifeline: Path) -> None:
 
 
 async def test_a_program_ends_with_a_sandbox_that_was_killed(lifeline: Path) -> None:
-    script = f"import asyncio; from jobrunner.sandbox import child; asyncio.run(child.run({waiting(lifeline)!r}, b''))"
+    script = f"import asyncio; from jobrunner.sandbox.artists import child; asyncio.run(child.run({waiting(lifeline)!r}, b''))"
     sandbox = await asyncio.create_subprocess_exec(sys.executable, "-c", script)
     with await asyncio.to_thread(lifeline.open, "rb", 0) as file:
         assert await asyncio.to_thread(file.read, 1) == b"!"

@@ -18,8 +18,9 @@ import pytest
 
 import jobrunner
 from jobrunner.runtime import SANDBOX_PREFIXES
-from jobrunner.sandbox import ledger, prediction
+from jobrunner.sandbox import ledger
 from jobrunner.sandbox.app import Sandbox, running
+from jobrunner.sandbox.replicate import prediction
 
 SPEED = 100.0
 KEY = {"Authorization": "Bearer test-key"}

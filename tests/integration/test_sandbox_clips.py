@@ -12,9 +12,9 @@ import pytest
 from imageio_ffmpeg import get_ffmpeg_exe
 
 from jobrunner.media import media_info
-from jobrunner.sandbox import artist, child, clips
-from jobrunner.sandbox.clips import Clips, Shot
-from jobrunner.sandbox.studio import Studio
+from jobrunner.sandbox.artists import artist, child, clips
+from jobrunner.sandbox.artists.clips import Clips, Shot
+from jobrunner.sandbox.artists.studio import Studio
 
 SHOT = Shot("a cat by the sea", seed=7, size=(160, 90), duration_s=1.5)
 

@@ -11,7 +11,7 @@ import pytest
 
 from jobrunner.sandbox import ledger
 from jobrunner.sandbox.app import running
-from jobrunner.sandbox.fal import KEPT_LARGE_S, KEPT_S
+from jobrunner.sandbox.fal.api import KEPT_LARGE_S, KEPT_S
 
 FLUX = "/fal/fal-ai/flux/schnell"
 SMALL = {"image_size": {"width": 64, "height": 64}}

@@ -12,10 +12,11 @@ import pytest
 from PIL import Image, ImageChops, ImageStat
 
 from jobrunner.media import sniff
-from jobrunner.sandbox import artist, ledger
+from jobrunner.sandbox import ledger
 from jobrunner.sandbox.app import Sandbox, running
+from jobrunner.sandbox.artists import artist
 from jobrunner.sandbox.openai.extraction import LABEL
-from jobrunner.sandbox.response import Response
+from jobrunner.sandbox.openai.response import Response
 
 KEY = {"Authorization": "Bearer test-key"}
 V1 = "/openai/v1"

@@ -7,8 +7,9 @@ from typing import Any
 import aiohttp
 import pytest
 
-from jobrunner.sandbox import ledger, pinata, pins
+from jobrunner.sandbox import ledger, pinata
 from jobrunner.sandbox.app import running
+from jobrunner.sandbox.pinata import pins
 
 FILES = "/pinata/v3/files"
 BEAR = b"a bear"

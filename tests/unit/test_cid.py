@@ -2,7 +2,7 @@
 
 import pytest
 
-from jobrunner.sandbox.cid import CHUNK_BYTES, MAX_LINKS, cid
+from jobrunner.sandbox.pinata.cid import CHUNK_BYTES, MAX_LINKS, cid
 
 
 @pytest.mark.parametrize(

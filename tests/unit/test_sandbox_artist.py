@@ -5,7 +5,7 @@ import sys
 import pytest
 from PIL import Image
 
-from jobrunner.sandbox.artist import draw
+from jobrunner.sandbox.artists.artist import draw
 
 
 def opened(picture: bytes) -> Image.Image:

@@ -33,6 +33,21 @@ def test_paragraphs_are_scenes_where_their_number_is_right() -> None:
     assert [scene["narration"] for scene in made["scenes"]] == STORY.split("\n\n")
 
 
+def test_speeches_are_lines_of_who_is_named_beside_them_and_leave_the_narration() -> None:
+    text = (
+        "One day the Giant came home. “Who is there?” cried the Giant. He frowned. "
+        "Then the old Snow said: “I am, and the Giant knows me.” “Go,” he said."
+    )
+    (scene,) = answer(ai._screenplay_of(1).model_json_schema(), text)["scenes"]
+    assert [(line["speaker"], line["text"]) for line in scene["lines"]] == [
+        ("Giant", "Who is there?"),
+        ("Snow", "I am, and the Giant knows me."),
+        ("Giant", "Go."),
+    ]
+    assert scene["narration"] == "One day the Giant came home. He frowned."
+    assert scene["description"] == text
+
+
 @pytest.mark.parametrize(
     ("text", "categories"),
     [

@@ -2,8 +2,8 @@
 
 import pytest
 
-from jobrunner.sandbox.visemes import CLOSED, shape_of, spoken
-from jobrunner.sandbox.voice import Moment
+from jobrunner.sandbox.artists.visemes import CLOSED, shape_of, spoken
+from jobrunner.sandbox.artists.voice import Moment
 
 
 @pytest.mark.parametrize("sound", ["p", "b", "m", ""])

@@ -9,13 +9,13 @@ from typing import Any, Final
 import orjson
 from aiohttp import web
 
-from jobrunner.sandbox import ledger, response
+from jobrunner.sandbox import ledger
 from jobrunner.sandbox.faults import DELIVERED, DELIVERY, SLOW_S
-from jobrunner.sandbox.openai import extraction, protocol
+from jobrunner.sandbox.openai import extraction, protocol, response
 from jobrunner.sandbox.openai.endpoints import Endpoints
 from jobrunner.sandbox.openai.formats import schema_of, spoken
 from jobrunner.sandbox.openai.protocol import ApiError, invalid
-from jobrunner.sandbox.response import Response
+from jobrunner.sandbox.openai.response import Response
 from jobrunner.sandbox.state import State
 
 WRITE_S: Final = 0.8

@@ -6,10 +6,10 @@ from typing import Any, Final
 from aiohttp import web
 
 from jobrunner.sandbox import ledger
+from jobrunner.sandbox.artists.recorder import Format
 from jobrunner.sandbox.faults import DELIVERED, DELIVERY, SLOW_S
 from jobrunner.sandbox.openai import protocol
 from jobrunner.sandbox.openai.protocol import REQUEST_ID, ApiError, invalid
-from jobrunner.sandbox.recorder import Format
 from jobrunner.sandbox.state import State
 
 SPEAK_S: Final = 0.4

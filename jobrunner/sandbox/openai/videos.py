@@ -10,7 +10,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from jobrunner.sandbox import ledger, takes, uploads
-from jobrunner.sandbox.clips import Shot, frame_demuxer
+from jobrunner.sandbox.artists.clips import Shot, frame_demuxer
 from jobrunner.sandbox.faults import DELIVERY, WORD
 from jobrunner.sandbox.openai import protocol
 from jobrunner.sandbox.openai.endpoints import Endpoints

@@ -9,7 +9,7 @@ from uuid import NAMESPACE_OID, UUID, uuid5
 
 from imageio_ffmpeg import get_ffmpeg_exe
 
-from jobrunner.sandbox import artist
+from jobrunner.sandbox.artists import artist
 from jobrunner.work import Artifact
 
 PICTURE = Artifact(UUID(int=1), None, "image", "image/png", 10_000, "00", "picture.png", 64, 64)

@@ -14,7 +14,7 @@ from jobrunner.net import Net
 from jobrunner.providers import fal_inputs
 from jobrunner.providers.driver import Desk, Driver, Failed, Finished, Running
 from jobrunner.providers.fal import Fal
-from jobrunner.sandbox import artist
+from jobrunner.sandbox.artists import artist
 from jobrunner.settings import Provider
 from jobrunner.work import (
     Handle,

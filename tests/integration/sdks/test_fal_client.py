@@ -13,8 +13,9 @@ import pytest
 from nacl.exceptions import BadSignatureError
 from nacl.signing import VerifyKey
 
-from jobrunner.sandbox import artist, ledger
+from jobrunner.sandbox import ledger
 from jobrunner.sandbox.app import Sandbox, running
+from jobrunner.sandbox.artists import artist
 from tests.integration.conftest import Post, Receiver
 
 FLUX = "fal-ai/flux/schnell"

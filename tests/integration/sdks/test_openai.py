@@ -11,8 +11,8 @@ from openai.types import ImagesResponse
 from pydantic import BaseModel
 
 from jobrunner.media import media_info, sniff
-from jobrunner.sandbox import artist
 from jobrunner.sandbox.app import running
+from jobrunner.sandbox.artists import artist
 from jobrunner.sandbox.openai.extraction import LABEL
 from tests.integration.conftest import Receiver
 

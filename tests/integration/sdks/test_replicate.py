@@ -11,8 +11,9 @@ from replicate.exceptions import ModelError, ReplicateError
 from replicate.webhook import InvalidSignatureError
 
 from jobrunner.media import sniff
-from jobrunner.sandbox import artist, ledger
+from jobrunner.sandbox import ledger
 from jobrunner.sandbox.app import Sandbox, running
+from jobrunner.sandbox.artists import artist
 from tests.integration.conftest import Receiver
 
 FLUX = "black-forest-labs/flux-schnell"

@@ -11,8 +11,8 @@ from runwayml.lib import polling
 from runwayml.types.task_retrieve_response import Failed, Succeeded
 
 from jobrunner.media import media_info
-from jobrunner.sandbox import artist
 from jobrunner.sandbox.app import Sandbox, running
+from jobrunner.sandbox.artists import artist
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from jobrunner.providers.ethereum.ledger import Mint
 from jobrunner.runtime import Runtime, with_sandbox
 from jobrunner.sandbox import ledger
 from jobrunner.sandbox.app import Sandbox, running
-from jobrunner.sandbox.artist import draw
+from jobrunner.sandbox.artists.artist import draw
 from jobrunner.settings import Settings
 from jobrunner.tasks.blockchain import MintResult, mint_nft
 from jobrunner.work import MintRequest

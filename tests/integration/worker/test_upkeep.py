@@ -18,7 +18,7 @@ from jobrunner.declare import TaskContext, task
 from jobrunner.errors import Unavailable
 from jobrunner.job import Status
 from jobrunner.runtime import Runtime, opened
-from jobrunner.sandbox.artist import draw
+from jobrunner.sandbox.artists.artist import draw
 from jobrunner.settings import Settings
 from jobrunner.store.postgres import Store
 from jobrunner.store.rows import NewJob

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from jobrunner.sandbox.prediction import Prediction
-from jobrunner.sandbox.replicate_models import InvalidInput
+from jobrunner.sandbox.replicate.catalogue import InvalidInput
+from jobrunner.sandbox.replicate.prediction import Prediction
 from jobrunner.sandbox.webhooks import NotHere, loopback
 
 EVENTS: Final = ("start", "output", "logs", "completed")

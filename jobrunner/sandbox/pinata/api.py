@@ -17,10 +17,11 @@ from typing import Final
 import orjson
 from aiohttp import BodyPartReader, web
 
-from jobrunner.sandbox import ledger, pins
-from jobrunner.sandbox.cid import CHUNK_BYTES, cid
+from jobrunner.sandbox import ledger
 from jobrunner.sandbox.faults import DELIVERY, SLOW_S, WORD, refuse, word_in
-from jobrunner.sandbox.pins import Pin
+from jobrunner.sandbox.pinata import pins
+from jobrunner.sandbox.pinata.cid import CHUNK_BYTES, cid
+from jobrunner.sandbox.pinata.pins import Pin
 from jobrunner.sandbox.state import State
 
 API_KEY: Final = "test-key"

@@ -32,19 +32,19 @@ def _end_with_parent() -> None:
 
 
 def _draw(text: str, seed: int, width: int, height: int, format: str) -> bytes:
-    from jobrunner.sandbox import artist  # noqa: PLC0415  # only the child pays for Pillow
+    from jobrunner.sandbox.artists import artist  # noqa: PLC0415  # only the child pays for Pillow
 
     return artist.draw(text, seed, width, height, format)
 
 
 def _edit(pictures: Sequence[bytes], mask: bytes | None, text: str, *, seed: int, size: Size, format: str) -> bytes:
-    from jobrunner.sandbox import retouch  # noqa: PLC0415
+    from jobrunner.sandbox.artists import retouch  # noqa: PLC0415
 
     return retouch.edit(pictures, mask, text, seed=seed, size=size, format=format)
 
 
 def _measure(picture: bytes) -> Size:
-    from jobrunner.sandbox import retouch  # noqa: PLC0415
+    from jobrunner.sandbox.artists import retouch  # noqa: PLC0415
 
     return retouch.size_of(picture)
 
@@ -90,7 +90,7 @@ class Studio:
     def _open(self) -> ProcessPoolExecutor:
         if self._pool is None:
             context = multiprocessing.get_context("forkserver")  # forking this process, which has threads, is unsafe
-            context.set_forkserver_preload(["__main__", "jobrunner.sandbox.artist"])
+            context.set_forkserver_preload(["__main__", "jobrunner.sandbox.artists.artist"])
             self._pool = ProcessPoolExecutor(1, context, initializer=_enter)
         return self._pool
 

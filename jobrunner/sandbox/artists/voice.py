@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from jobrunner.sandbox import child
+from jobrunner.sandbox.artists import child
 
 CHANNELS: Final = 1
 _PROGRAM: Final = str(Path(__file__).with_name("espeak.py"))

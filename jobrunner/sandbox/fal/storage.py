@@ -9,7 +9,7 @@ from typing import Final
 from aiohttp import web
 
 from jobrunner.sandbox import uploads
-from jobrunner.sandbox.fal_protocol import API_KEY, Problem
+from jobrunner.sandbox.fal.protocol import API_KEY, Problem
 from jobrunner.sandbox.shop import answer
 from jobrunner.sandbox.state import State
 

@@ -11,8 +11,8 @@ from typing import Final
 
 from PIL import Image, ImageChops, ImageOps
 
-from jobrunner.sandbox import artist
-from jobrunner.sandbox.canvas import Canvas
+from jobrunner.sandbox.artists import artist
+from jobrunner.sandbox.artists.canvas import Canvas
 
 LIGHT: Final = 0.45
 """How much of the new light lies over the old picture."""

@@ -16,8 +16,8 @@ from typing import Final
 from font_roboto import RobotoMedium
 from PIL import Image, ImageDraw, ImageFont
 
-from jobrunner.sandbox import figures, scenery
-from jobrunner.sandbox.canvas import Canvas, Palette, colour
+from jobrunner.sandbox.artists import figures, scenery
+from jobrunner.sandbox.artists.canvas import Canvas, Palette, colour
 
 Heights = Callable[[float], float]
 EXCERPT_CHARS: Final = 240

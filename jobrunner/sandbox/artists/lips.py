@@ -16,10 +16,10 @@ from typing import Final, get_args
 
 from jobrunner.errors import PermanentError
 from jobrunner.media import MediaInfo, media_info
-from jobrunner.sandbox import child
-from jobrunner.sandbox.shelf import Shelf
-from jobrunner.sandbox.visemes import spoken
-from jobrunner.sandbox.voice import Moment
+from jobrunner.sandbox.artists import child
+from jobrunner.sandbox.artists.shelf import Shelf
+from jobrunner.sandbox.artists.visemes import spoken
+from jobrunner.sandbox.artists.voice import Moment
 from jobrunner.work import SyncMode
 
 SYNC_MODES: Final = frozenset(get_args(SyncMode))
@@ -27,7 +27,7 @@ FPS: Final = 24
 """Whatever the clip has: a film of the sandbox has 12, too few for lips."""
 MAX_LENGTH_S: Final = 300.0
 _TIMEOUT_S: Final = 600.0
-_PROGRAM: Final = (sys.executable, "-m", "jobrunner.sandbox.mouths")
+_PROGRAM: Final = (sys.executable, "-m", "jobrunner.sandbox.artists.mouths")
 _ONE_THREAD: Final = {"OPENBLAS_NUM_THREADS": "1"}
 _DEMUXERS: Final = {
     "video/mp4": "mov", "video/quicktime": "mov", "video/webm": "matroska", "audio/mp4": "mov",

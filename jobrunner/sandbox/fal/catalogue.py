@@ -8,10 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, Literal
 
 from jobrunner.media import sniff
-from jobrunner.sandbox import speeches, uploads
-from jobrunner.sandbox.clips import Shot, frame_demuxer
+from jobrunner.sandbox import uploads
+from jobrunner.sandbox.artists import speeches
+from jobrunner.sandbox.artists.clips import Shot, frame_demuxer
+from jobrunner.sandbox.artists.lips import SYNC_MODES
 from jobrunner.sandbox.faults import words_of
-from jobrunner.sandbox.lips import SYNC_MODES
 from jobrunner.sandbox.state import State
 
 Kind = Literal["image", "edit", "video", "speech", "music", "sound", "lipsync"]

@@ -5,7 +5,7 @@ import time
 from aiohttp import web
 
 from jobrunner.sandbox import uploads
-from jobrunner.sandbox.replicate_protocol import Problem, nowhere
+from jobrunner.sandbox.replicate.protocol import Problem, nowhere
 from jobrunner.sandbox.shop import answer
 from jobrunner.sandbox.state import State
 

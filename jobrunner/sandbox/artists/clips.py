@@ -10,9 +10,9 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Final
 
-from jobrunner.sandbox.child import run
-from jobrunner.sandbox.shelf import Shelf
-from jobrunner.sandbox.studio import Studio
+from jobrunner.sandbox.artists.child import run
+from jobrunner.sandbox.artists.shelf import Shelf
+from jobrunner.sandbox.artists.studio import Studio
 
 FPS: Final = 12
 MAX_DURATION_S: Final = 60.0

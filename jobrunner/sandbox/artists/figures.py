@@ -2,8 +2,8 @@
 
 from typing import Final
 
-from jobrunner.sandbox.canvas import Canvas, Colour, Point, mix
-from jobrunner.sandbox.scenery import LAMP, SNOW
+from jobrunner.sandbox.artists.canvas import Canvas, Colour, Point, mix
+from jobrunner.sandbox.artists.scenery import LAMP, SNOW
 
 LOOKS: Final[tuple[tuple[Colour, Colour], ...]] = (
     ((245, 208, 178), (176, 112, 52)),

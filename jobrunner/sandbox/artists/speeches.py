@@ -7,7 +7,7 @@ from typing import Final
 
 import orjson
 
-from jobrunner.sandbox.voice import Moment
+from jobrunner.sandbox.artists.voice import Moment
 
 SCHEMA: Final = "CREATE TABLE IF NOT EXISTS speeches (sha256 TEXT PRIMARY KEY, phonemes TEXT NOT NULL)"
 

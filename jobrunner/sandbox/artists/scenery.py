@@ -5,7 +5,7 @@
 from collections.abc import Callable
 from typing import Final
 
-from jobrunner.sandbox.canvas import Canvas, Colour, Point, mix
+from jobrunner.sandbox.artists.canvas import Canvas, Colour, Point, mix
 
 SNOW: Final[Colour] = (238, 243, 250)
 SAND: Final[Colour] = (219, 176, 116)

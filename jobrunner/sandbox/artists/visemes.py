@@ -8,7 +8,7 @@ import bisect
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from jobrunner.sandbox.voice import Moment
+from jobrunner.sandbox.artists.voice import Moment
 
 
 class Shape(NamedTuple):

@@ -13,7 +13,7 @@ from typing import Any, Final
 import orjson
 
 from jobrunner.sandbox.faults import SLOW_S
-from jobrunner.sandbox.replicate_models import file_names, output, words
+from jobrunner.sandbox.replicate.catalogue import file_names, output, words
 
 KEPT_S: Final = 3600.0
 """Replicate deletes input, output, logs and files of API predictions an hour after their end."""

@@ -16,12 +16,12 @@ from typing import Any, Final
 import orjson
 from aiohttp import web
 
-from jobrunner.sandbox import ledger, prediction, replicate_files, replicate_webhooks, signatures
-from jobrunner.sandbox import replicate_models as models
+from jobrunner.sandbox import ledger, signatures
 from jobrunner.sandbox.faults import DELIVERY, WORD, refuse, word_in
-from jobrunner.sandbox.prediction import Prediction
-from jobrunner.sandbox.replicate_protocol import REFUSALS, Problem, answer_problems, invalid, nowhere
-from jobrunner.sandbox.replicate_uploads import Uploads
+from jobrunner.sandbox.replicate import catalogue, files, prediction, webhooks
+from jobrunner.sandbox.replicate.prediction import Prediction
+from jobrunner.sandbox.replicate.protocol import REFUSALS, Problem, answer_problems, invalid, nowhere
+from jobrunner.sandbox.replicate.uploads import Uploads
 from jobrunner.sandbox.shop import answer, read_object
 from jobrunner.sandbox.state import State
 from jobrunner.sandbox.webhooks import Call
@@ -45,7 +45,7 @@ class Replicate:
 
     def app(self) -> web.Application:
         app = web.Application(middlewares=[answer_problems], client_max_size=32 * 2**20)
-        guard, files = self._state.faults.guard, Uploads(self._state)
+        guard, uploads = self._state.faults.guard, Uploads(self._state)
         app.add_routes(
             [
                 web.post("/v1/models/{owner}/{name}/predictions", guard(self, "create", self.create)),
@@ -55,10 +55,10 @@ class Replicate:
                 web.get("/v1/predictions/{id}", guard(self, "poll", self.get)),
                 web.post("/v1/predictions/{id}/cancel", guard(self, "cancel", self.cancel)),
                 web.get("/files/{id}/{file}", guard(self, "file", self.file)),
-                web.post("/v1/files", files.create),
-                web.get("/v1/files", files.list),
-                web.get("/v1/files/{id}", files.get),
-                web.delete("/v1/files/{id}", files.delete),
+                web.post("/v1/files", uploads.create),
+                web.get("/v1/files", uploads.list),
+                web.get("/v1/files/{id}", uploads.get),
+                web.delete("/v1/files/{id}", uploads.delete),
                 web.get("/v1/webhooks/default/secret", self.secret),
             ]
         )
@@ -68,12 +68,12 @@ class Replicate:
         body = await read_object(request, Problem)
         model, version = _model(request, body)
         try:
-            input = models.checked(model, body.get("input"))
-            replicate_files.pictures(self._state, model, input)
-            asked = replicate_webhooks.asked(body)
-        except models.InvalidInput as error:
+            input = catalogue.checked(model, body.get("input"))
+            files.pictures(self._state, model, input)
+            asked = webhooks.asked(body)
+        except catalogue.InvalidInput as error:
             raise invalid(error.field, error.description) from None
-        text = models.words(input)
+        text = catalogue.words(input)
         digest, word = ledger.body_sha256(body), request[WORD] or word_in(text)
         if self._state.faults.refuses(word, digest):
             return refuse(REFUSALS, word)
@@ -82,12 +82,12 @@ class Replicate:
             model=model, version=version, input=input, fate=word, now=now, speed=self.speed,
             deadline_s=_duration(request.headers.get("Cancel-After")),
         )  # fmt: skip
-        price = models.price_usd(model, input)
+        price = catalogue.price_usd(model, input)
         with self._state.transaction() as db:
             prediction.insert(db, made)
             ledger.record(db, ledger.Purchase(self.name, made.id, digest, text, now, price))
             if asked is not None:
-                origin, due = str(request.url.origin()), replicate_webhooks.due(made, asked.events)
+                origin, due = str(request.url.origin()), webhooks.due(made, asked.events)
                 self._state.webhooks.schedule(self.name, made.id, due, url=asked.url, origin=origin)
         if word == "reset":
             request[DELIVERY] = word
@@ -140,14 +140,14 @@ class Replicate:
         if expired:
             prediction.expire(self._state.db, found.id, now)
         there = found.status(now) == "succeeded" and not found.removed(now)
-        names = models.file_names(found.model, input) if there else []
+        names = catalogue.file_names(found.model, input) if there else []
         if expired or name not in names:
             raise web.HTTPNotFound(text="This file does not exist or has expired.")
         request[DELIVERY] = found.fate
         try:
             at = names.index(name)
-            made, mime = await replicate_files.make(self._state, found.model, input, seed=found.seed, at=at)
-        except models.InvalidInput as error:
+            made, mime = await files.make(self._state, found.model, input, seed=found.seed, at=at)
+        except catalogue.InvalidInput as error:
             raise web.HTTPNotFound(text=f"An input of this prediction is gone: {error}") from None
         return web.Response(body=made, content_type=mime)
 
@@ -155,14 +155,14 @@ class Replicate:
         """Clients look at the schema, to know what shape the output has."""
         asked, model = request.match_info, "{owner}/{name}".format(**request.match_info)
         told = {"id": asked["version"], "created_at": prediction.iso(0.0), "cog_version": "0.16.0"}
-        return answer(told | {"openapi_schema": models.schema(model)})
+        return answer(told | {"openapi_schema": catalogue.schema(model)})
 
     async def secret(self, _request: web.Request) -> web.Response:
         return answer({"key": self._state.webhooks.secret(self.name)})
 
     async def tell(self, call: Call) -> bytes | None:
         found, now = self._found(call.work), time.time()
-        happened = replicate_webhooks.happened(found, call.event, now)
+        happened = webhooks.happened(found, call.event, now)
         return orjson.dumps(prediction.shown(found, call.origin, now)) if happened else None
 
     def _found(self, id: str) -> Prediction:

@@ -13,9 +13,10 @@ from typing import Any, Final
 import orjson
 from aiohttp import web
 
-from jobrunner.sandbox import fal_models, ledger, signatures, takes
-from jobrunner.sandbox.fal_protocol import JWKS, REFUSALS, Problem, answer_problems
-from jobrunner.sandbox.fal_storage import Storage
+from jobrunner.sandbox import ledger, signatures, takes
+from jobrunner.sandbox.fal import catalogue
+from jobrunner.sandbox.fal.protocol import JWKS, REFUSALS, Problem, answer_problems
+from jobrunner.sandbox.fal.storage import Storage
 from jobrunner.sandbox.faults import DELIVERY, WORD, refuse, word_in
 from jobrunner.sandbox.shop import answer, read_object
 from jobrunner.sandbox.state import State
@@ -62,12 +63,12 @@ class Fal:
     async def create(self, request: web.Request) -> web.Response:
         model, input = request.match_info["model"], await read_object(request, Problem)
         app, webhook = _app(model), _webhook(request)
-        text = fal_models.words(input)
+        text = catalogue.words(input)
         digest, word = ledger.body_sha256({"model": model, "input": input}), request[WORD] or word_in(text)
         if self._state.faults.refuses(word, digest):
             return refuse(REFUSALS, word)
         now, seed = time.time(), input.get("seed")
-        wrong = list(fal_models.problems(self._state, model, input))
+        wrong = list(catalogue.problems(self._state, model, input))
         body = {
             "model": model, "app": app, "input": input, "wrong": wrong, "files_s": _lifetime_s(request.headers),
             "seed": seed if isinstance(seed, int) else None,
@@ -76,7 +77,7 @@ class Fal:
         with self._state.transaction() as db:
             takes.insert(db, made)
             if not wrong:
-                price = fal_models.price_usd(model, input)
+                price = catalogue.price_usd(model, input)
                 ledger.record(db, ledger.Purchase(self.name, made.id, digest, text, now, price))
             if webhook is not None:
                 due = [("completed", made.ends_at)]
@@ -131,10 +132,10 @@ class Fal:
         if body["wrong"]:
             raise Problem(422, body["wrong"], retryable=False)
         model, input = body["model"], body["input"]
-        urls = [f"{origin}/fal/files/{take.id}/{name}" for name in fal_models.names(model, input)]
+        urls = [f"{origin}/fal/files/{take.id}/{name}" for name in catalogue.names(model, input)]
         if input.get("sync_mode") is True:
             urls = [await self._inline(take, at) for at in range(len(urls))]
-        return fal_models.output(model, input, take.seed, urls)
+        return catalogue.output(model, input, take.seed, urls)
 
     async def cancel(self, request: web.Request) -> web.Response:
         """What runs is stopped at once, too, where a real model may go on to its end."""
@@ -159,7 +160,7 @@ class Fal:
         if take is None or take.phase(now) != "made" or take.body["wrong"]:
             raise Problem(404, "Not found")
         body, name = take.body, request.match_info["name"]
-        names = fal_models.names(body["model"], body["input"])
+        names = catalogue.names(body["model"], body["input"])
         if "expire" in (take.fate, request[WORD]):
             takes.delete(self._state.db, take.id, now)
             names = []
@@ -167,15 +168,15 @@ class Fal:
             raise Problem(404, "Not found")
         request[DELIVERY] = take.fate
         made = await self._made(take, names.index(name))
-        return web.Response(body=made, content_type=fal_models.mime(body["model"], body["input"]))
+        return web.Response(body=made, content_type=catalogue.mime(body["model"], body["input"]))
 
     async def _made(self, take: Take, at: int) -> bytes:
         body = take.body
-        return await fal_models.make(self._state, body["model"], body["input"], take.seed, at)
+        return await catalogue.make(self._state, body["model"], body["input"], take.seed, at)
 
     async def _inline(self, take: Take, at: int) -> str:
         body, made = take.body, await self._made(take, at)
-        return f"data:{fal_models.mime(body['model'], body['input'])};base64,{base64.b64encode(made).decode()}"
+        return f"data:{catalogue.mime(body['model'], body['input'])};base64,{base64.b64encode(made).decode()}"
 
     def _found(self, request: web.Request) -> Take:
         """The request that a path names, if it is its app's and not forgotten."""

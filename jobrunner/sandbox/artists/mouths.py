@@ -1,7 +1,7 @@
 """A program: gives the faces of a clip mouths that move with a sound. One JSON order on stdin; the MP4 goes to a file.
 
 `figures` draws faces with eyes and no mouth, so there is nothing to paint over. In a clip without such a face a plain
-mouth moves in the lower third. Run it as `python -m jobrunner.sandbox.mouths`.
+mouth moves in the lower third. Run it as `python -m jobrunner.sandbox.artists.mouths`.
 """
 
 import json
@@ -13,8 +13,8 @@ from typing import IO, Any, Final, cast
 
 import numpy as np
 
-from jobrunner.sandbox.faces import MOUTH_AT, Face, Picture, Watch
-from jobrunner.sandbox.visemes import CLOSED, Shape
+from jobrunner.sandbox.artists.faces import MOUTH_AT, Face, Picture, Watch
+from jobrunner.sandbox.artists.visemes import CLOSED, Shape
 
 Colour = tuple[float, float, float]
 """Y, Cb and Cr."""

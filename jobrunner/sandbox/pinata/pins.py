@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import orjson
 
-from jobrunner.sandbox.cid import CHUNK_BYTES
-from jobrunner.sandbox.prediction import iso
+from jobrunner.sandbox.pinata.cid import CHUNK_BYTES
+from jobrunner.sandbox.replicate.prediction import iso
 
 DIRECTORY: Final = "pins"
 SCHEMA: Final = """

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from jobrunner.sandbox import child, voice
+from jobrunner.sandbox.artists import child, voice
 
 KEPT_FILES: Final = 64
 KEPT_BYTES: Final = 4 * 1024 * 1024

@@ -1,0 +1,1 @@
+"""Those who draw, speak, compose and film offline."""

@@ -1,0 +1,1 @@
+"""fal.ai's protocol."""

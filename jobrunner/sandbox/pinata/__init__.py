@@ -1,0 +1,1 @@
+"""Pinata's protocol, and pins addressed by their content."""
