@@ -156,7 +156,10 @@ def artifact_json(artifact: Artifact) -> dict[str, Any]:
 
 
 def step_json(step: Step) -> dict[str, Any]:
-    """Without the handle's URLs: some carry a signature that lets anybody in."""
+    """Without the handle's URLs: some carry a signature that lets anybody in.
+
+    `cost` is what the provider says a purchase cost, `{amount, unit}`; null while, or where, it says nothing.
+    """
     return {
         "name": step.name,
         "state": step.state,
@@ -164,6 +167,7 @@ def step_json(step: Step) -> dict[str, Any]:
         "model": step.plan.model if step.plan else None,
         "remote_id": step.handle.id if step.handle else None,
         "attempt": step.fence,
+        "cost": step.result["cost"] if step.plan and step.state == "done" else None,
         "error": step.error,
         "created_at": step.created_at,
     }

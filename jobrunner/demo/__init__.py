@@ -1,4 +1,4 @@
-"""The main job on real input: a story's cast and scenes drawn at once, through the public HTTP API alone.
+"""The main job on real input: a story becomes a short film, through the public HTTP API alone.
 
 Deleting this folder breaks nothing else.
 """

@@ -1,10 +1,9 @@
-"""All pictures on one page, with the words they were drawn from. One file, no script, nothing from elsewhere."""
+"""The film and its pictures on one page, with the words they were drawn from. No script, nothing from elsewhere."""
 
-from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
-from jobrunner.demo.pictures import Made
+from jobrunner.demo.script import FILM, Film, Picture
 from jobrunner.demo.story import Story
 
 _PAGE = """<!doctype html>
@@ -22,7 +21,8 @@ header {{ text-align: center; margin-bottom: 3rem; }}
 h1 {{ margin: 0; font-size: clamp(2rem, 5vw, 3.2rem); font-weight: 500; }}
 h2 {{ margin: 3rem 0 1.2rem; font-size: 1.1rem; font-weight: 500; letter-spacing: .18em; text-transform: uppercase;
   color: var(--soft); }}
-header p, .took {{ color: var(--soft); }}
+header p {{ color: var(--soft); }}
+video {{ display: block; width: 100%; max-width: 64rem; margin: 0 auto; border-radius: .7rem; background: #000; }}
 .grid {{ display: grid; gap: 1.6rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, var(--least)), 1fr)); }}
 .cast {{ --least: 11rem; }}
 .scenes {{ --least: 22rem; }}
@@ -31,35 +31,29 @@ figure {{ margin: 0; overflow: hidden; border-radius: .7rem; background: var(--c
 img {{ display: block; width: 100%; height: auto; }}
 figcaption {{ padding: .9rem 1.1rem 1.1rem; }}
 figcaption p {{ margin: .4rem 0 0; font-size: .95rem; }}
-.took {{ float: right; font-size: .8rem; }}
-.problem {{ padding: 3rem 1.1rem; color: #b3402e; }}
 </style>
 <header><h1>{title}</h1><p>{author}</p></header>
 <main>
+<video controls preload="metadata" src="{film}"></video>
 {sections}
 </main>
 </html>
 """
 
 
-def write(path: Path, story: Story, made: Sequence[Made]) -> None:
-    cast = [each for each in made if each.picture.kind == "cast"]
-    scenes = [each for each in made if each.picture.kind == "scene"]
+def write(path: Path, story: Story, film: Film) -> None:
     sections = "\n".join(
-        f'<h2>{name}</h2>\n<div class="grid {name.lower()}">\n{"".join(map(_figure, some))}</div>'
-        for name, some in (("Cast", cast), ("Scenes", scenes))
-        if some
+        f'<h2>{name}</h2>\n<div class="grid {name.lower()}">\n{"".join(map(_figure, pictures))}</div>'
+        for name, pictures in (("Cast", film.cast), ("Scenes", film.scenes))
+        if pictures
     )
-    page = _PAGE.format(title=escape(story.title), author=escape(story.author), sections=sections)
+    page = _PAGE.format(title=escape(story.title), author=escape(story.author), film=FILM, sections=sections)
     path.write_text(page, encoding="utf-8")
 
 
-def _figure(made: Made) -> str:
-    title, caption = escape(made.picture.title), escape(made.picture.caption)
-    if made.file is None:
-        shown = f'<div class="problem">{escape(made.problem or "")}</div>'
-    else:
-        shown = f'<a href="{escape(made.file)}"><img src="{escape(made.file)}" alt="{title}" loading="lazy"></a>'
-    span = made.span
-    took = "" if span is None else f'<span class="took">{(span[1] - span[0]).total_seconds():.1f} s</span>'
-    return f"<figure>{shown}<figcaption>{took}<strong>{title}</strong><p>{caption}</p></figcaption></figure>\n"
+def _figure(picture: Picture) -> str:
+    title, file = escape(picture.title), escape(picture.file)
+    shown = f'<a href="{file}"><img src="{file}" alt="{title}" loading="lazy"></a>'
+    return (
+        f"<figure>{shown}<figcaption><strong>{title}</strong><p>{escape(picture.caption)}</p></figcaption></figure>\n"
+    )

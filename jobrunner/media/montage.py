@@ -28,12 +28,20 @@ _MP4 = ("-map_metadata", "-1", "-map_chapters", "-1", "-movflags", "+faststart",
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What all clips of a video are brought to. `size` in pixels; `fade_s` 0 is a cut; loudness as EBU R 128 has it."""
+    """What all clips of a video are brought to. `size` in pixels; loudness as EBU R 128 has it.
+
+    A joint (0 lies between the first two clips) is a crossfade of `fade_s`, or a cut if that is 0 or it is in `cuts`.
+    """
 
     size: tuple[int, int]
     fps: Fraction
     fade_s: float = 0.0
+    cuts: frozenset[int] = frozenset()
     loudness_lufs: float | None = None
+
+    def faded_s(self, joint: int) -> float:
+        """How long the clips at a joint are seen together."""
+        return 0.0 if joint in self.cuts else self.fade_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +70,14 @@ def even(size: tuple[int, int]) -> tuple[int, int]:
 def length_s(clips: Sequence[MediaInfo], look: Look) -> float:
     """How long the joined video plays."""
     frames = sum(_frames(clip, look.fps) for clip in clips)
-    return float(frames / look.fps) - look.fade_s * (len(clips) - 1)
+    return float(frames / look.fps) - sum(map(look.faded_s, range(len(clips) - 1)))
 
 
 def too_short(clips: Sequence[MediaInfo], look: Look) -> list[int]:
     """Which clips (counted from 0) cannot hold the crossfades at their ends."""
-    last = len(clips) - 1
+    fades_s = [0.0, *map(look.faded_s, range(len(clips) - 1)), 0.0]
     return [
-        n
-        for n, clip in enumerate(clips)
-        if float(_frames(clip, look.fps) / look.fps) <= look.fade_s * ((n > 0) + (n < last))
+        n for n, clip in enumerate(clips) if float(_frames(clip, look.fps) / look.fps) <= fades_s[n] + fades_s[n + 1]
     ]
 
 
@@ -82,7 +88,8 @@ def joined(clips: Sequence[Input], look: Look) -> list[str]:
     chains = [_picture(n, info, look) for n, info in enumerate(infos)]
     if sound:
         chains += [_sound(n, info, look.fps) for n, info in enumerate(infos)]
-    chains += _faded(infos, look, sound=sound) if look.fade_s and len(clips) > 1 else _cut(len(clips), sound=sound)
+    fades = any(map(look.faded_s, range(len(clips) - 1)))
+    chains += _faded(infos, look, sound=sound) if fades else _cut(len(clips), sound=sound)
     if sound:
         chains.append(f"[sound]{_levelled(look.loudness_lufs)}[a]")
     graph = ["-filter_complex", ";".join(chains), "-map", "[v]", *(["-map", "[a]"] if sound else [])]
@@ -105,14 +112,14 @@ def splice_list(clips: Sequence[Input]) -> str:
 def _picture(n: int, info: MediaInfo, look: Look) -> str:
     """Clip `n` as exactly so many frames. A last picture stands where sound goes on; pixels may be oblong (dar).
 
-    No setpts: it forgets the frame rate, and xfade needs one.
+    No setpts: it forgets the frame rate, and xfade needs one; and the time base that concat answers in.
     """
     width, height = look.size
     return (
         f"[{n}:v:0]fps={look.fps}:start_time=0,"
         f"scale=w='max(2,trunc(min({width},{height}*dar)/2)*2)':h='max(2,trunc(min({height},{width}/dar)/2)*2)',"
         f"pad={width}:{height}:(ow-iw)/2:(oh-ih)/2,setsar=1,format=yuv420p,"
-        f"tpad=stop=-1:stop_mode=clone,trim=end_frame={_frames(info, look.fps)}[v{n}]"
+        f"tpad=stop=-1:stop_mode=clone,trim=end_frame={_frames(info, look.fps)},settb=AVTB[v{n}]"
     )
 
 
@@ -127,19 +134,19 @@ def _cut(count: int, *, sound: bool) -> list[str]:
 
 
 def _faded(infos: Sequence[MediaInfo], look: Look, *, sound: bool) -> list[str]:
-    """Each clip over the end of all before it."""
+    """Each clip over the end of all before it, or behind it."""
     chains: list[str] = []
     last = len(infos) - 1
     for n in range(1, len(infos)):
-        before = "v0" if n == 1 else f"x{n - 1}"
-        offset_s = length_s(infos[:n], look) - look.fade_s
-        chains.append(
-            f"[{before}][v{n}]xfade=transition=fade:duration={look.fade_s:.6f}:offset={offset_s:.6f}"
-            f"[{'v' if n == last else f'x{n}'}]"
-        )
+        seen, heard = ("v0", "a0") if n == 1 else (f"x{n - 1}", f"y{n - 1}")
+        seen_on, heard_on = ("v", "sound") if n == last else (f"x{n}", f"y{n}")
+        fade_s = look.faded_s(n - 1)
+        offset_s = length_s(infos[:n], look) - fade_s
+        joint = f"xfade=transition=fade:duration={fade_s:.6f}:offset={offset_s:.6f}" if fade_s else "concat"
+        chains.append(f"[{seen}][v{n}]{joint}[{seen_on}]")
         if sound:
-            heard = "a0" if n == 1 else f"y{n - 1}"
-            chains.append(f"[{heard}][a{n}]acrossfade=d={look.fade_s:.6f}[{'sound' if n == last else f'y{n}'}]")
+            joint = f"acrossfade=d={fade_s:.6f}" if fade_s else "concat=v=0:a=1"
+            chains.append(f"[{heard}][a{n}]{joint}[{heard_on}]")
     return chains
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
@@ -30,11 +30,18 @@ Loudness = Annotated[float, Field(ge=-70, le=-5)]
 """Integrated loudness in LUFS (EBU R 128): -14 is what streaming sites play, -23 what broadcasters do."""
 
 
+Transition = Literal["cut", "crossfade"]
+
+
 class MergeVideos(Params):
-    """`size` and `fps` are the first clip's, unless given. `transition_s`: how long a crossfade takes."""
+    """`size` and `fps` are the first clip's, unless given. `transition_s`: how long a crossfade takes.
+
+    `transition` is what all joints are, `transitions` what each is: one less than there are clips.
+    """
 
     clips: Annotated[tuple[Source, ...], Field(min_length=1, max_length=100)]
-    transition: Literal["cut", "crossfade"] = "cut"
+    transition: Transition = "cut"
+    transitions: tuple[Transition, ...] | None = None
     transition_s: Annotated[float, Field(ge=0.1, le=10)] = 0.5
     size: Size | None = None
     fps: Annotated[float, Field(ge=1, le=montage.MAX_FPS)] | None = None
@@ -46,6 +53,16 @@ class MergeVideos(Params):
         if size is not None and pixels(size)[0] * pixels(size)[1] > MAX_PIXELS:
             raise ValueError(f"is more than {MAX_PIXELS:,} pixels")
         return size
+
+    @model_validator(mode="after")
+    def _one_a_joint(self) -> Self:
+        if self.transitions is not None and len(self.transitions) != len(self.clips) - 1:
+            raise ValueError(f"transitions must be one less than the {len(self.clips)} clips")
+        return self
+
+    @property
+    def joints(self) -> tuple[Transition, ...]:
+        return (self.transition,) * (len(self.clips) - 1) if self.transitions is None else self.transitions
 
 
 class AudioTrack(BaseModel):
@@ -84,7 +101,7 @@ class SubtitleCue(BaseModel):
         return text
 
     @model_validator(mode="after")
-    def _forward(self) -> "SubtitleCue":
+    def _forward(self) -> Self:
         if self.end_s <= self.start_s:
             raise ValueError("end_s must lie behind start_s")
         return self
@@ -115,7 +132,7 @@ async def merge_videos(ctx: TaskContext, params: MergeVideos) -> MergeResult:
     with _bench(ctx) as bench:
         clips = [await bench.take(source, "video") for source in params.clips]
         _refuse_long(clips)
-        asked = params.transition != "cut" or params.size or params.fps or params.loudness_lufs is not None
+        asked = "crossfade" in params.joints or params.size or params.fps or params.loudness_lufs is not None
         if not asked and await bench.alike(clips):
             listing = bench.write("clips.ffconcat", montage.splice_list(clips))
             return await bench.make(montage.spliced(listing), sum(clip.info.duration_s or 0 for clip in clips))
@@ -124,7 +141,7 @@ async def merge_videos(ctx: TaskContext, params: MergeVideos) -> MergeResult:
         if short := montage.too_short(infos, look):
             raise _unfit(
                 f"clips {', '.join(map(str, short))} (counted from 0) are too short for a crossfade of "
-                f"{look.fade_s:g} s at each joint; choose a shorter transition_s, or a cut."
+                f"{look.fade_s:g} s; choose a shorter transition_s, or a cut."
             )
         return await bench.make(montage.joined(clips, look), montage.length_s(infos, look))
 
@@ -233,7 +250,8 @@ def _look(first: Input, params: MergeVideos) -> montage.Look:
     return montage.Look(
         size=montage.even(size),
         fps=montage.frame_rate(params.fps or first.info.fps or _FPS),
-        fade_s=params.transition_s if params.transition == "crossfade" else 0.0,
+        fade_s=params.transition_s,
+        cuts=frozenset(joint for joint, transition in enumerate(params.joints) if transition == "cut"),
         loudness_lufs=params.loudness_lufs,
     )
 

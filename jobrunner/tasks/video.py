@@ -47,18 +47,22 @@ class VideoResult(BaseModel):
     duration_s: float
 
 
+def video_result(artifact: Artifact) -> VideoResult:
+    return VideoResult.model_validate(
+        {
+            "url": artifact.url,
+            "artifact_id": str(artifact.id),
+            "mime": artifact.mime,
+            "width": artifact.width,
+            "height": artifact.height,
+            "duration_s": artifact.duration_s,
+        }
+    )
+
+
 @task(module="video", timeout=timedelta(minutes=30), soft_timeout=timedelta(minutes=25), retries=3, backoff=Backoff())
 async def generate_scene_video(ctx: TaskContext, params: SceneVideo) -> VideoResult:
     """A clip of one scene, from words, a first frame or both."""
     image = None if params.image is None else await ctx.input(params.image, kind="image")
-    made = (await ctx.generate(params.request(image))).artifacts[0]
-    return VideoResult.model_validate(
-        {
-            "url": made.url,
-            "artifact_id": str(made.id),
-            "mime": made.mime,
-            "width": made.width,
-            "height": made.height,
-            "duration_s": made.duration_s,
-        }
-    )
+    made = await ctx.generate(params.request(image))
+    return video_result(made.artifacts[0])

@@ -33,7 +33,7 @@ class Jobrunner:
         kept = {key: value for key, value in os.environ.items() if not key.startswith(dropped)}
         return {**kept, "PYTHONPATH": str(ROOT), "JOBRUNNER_DATA_DIR": str(self.data_dir), **self.more}
 
-    def __call__(self, *words: str) -> subprocess.CompletedProcess[str]:
+    def __call__(self, *words: str, patience_s: float = PATIENCE_S) -> subprocess.CompletedProcess[str]:
         """One command to its end."""
         command = [sys.executable, "-m", "jobrunner", *words]
         return subprocess.run(
@@ -42,7 +42,7 @@ class Jobrunner:
             cwd=self.data_dir.parent,
             capture_output=True,
             text=True,
-            timeout=PATIENCE_S,
+            timeout=patience_s,
             check=False,
         )
 

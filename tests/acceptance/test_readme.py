@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from jobrunner.sandbox.artist import draw
+from jobrunner.sandbox.artists.artist import draw
 from tests.acceptance.conftest import ROOT, Jobrunner, Running, until
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")

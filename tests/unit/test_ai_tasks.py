@@ -62,7 +62,7 @@ class Context:
     async def save(self, path: Path, *, kind: Kind, step: str = "save") -> Artifact:
         raise NotImplementedError
 
-    async def input(self, source: str, *, kind: Kind) -> Artifact:
+    async def input(self, source: str, *, kind: Kind | None) -> Artifact:
         return picture(UUID(source).int)
 
     def path(self, artifact: Artifact) -> Path:

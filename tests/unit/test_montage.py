@@ -68,6 +68,18 @@ def test_each_crossfade_begins_where_all_before_it_leave_off() -> None:
     assert length_s([each.info for each in clips], look) == 6.0
 
 
+def test_a_joint_may_be_a_cut_between_crossfades() -> None:
+    look = Look((320, 240), Fraction(24), fade_s=0.5, cuts=frozenset({0}))
+    clips = [clip(0), clip(1, 1.0), clip(2)]
+    text = graph(joined(clips, look))
+    assert "[v0][v1]concat[x1]" in text
+    assert "[a0][a1]concat=v=0:a=1[y1]" in text
+    assert "[x1][v2]xfade=transition=fade:duration=0.500000:offset=2.500000[v]" in text
+    infos = [each.info for each in clips]
+    assert length_s(infos, look) == 4.5
+    assert not too_short(infos, look)
+
+
 def test_a_clip_must_hold_the_crossfades_at_both_its_ends() -> None:
     infos = [clip(n, 1.0).info for n in range(3)]
     assert too_short(infos, Look((2, 2), Fraction(24), fade_s=0.5)) == [1]

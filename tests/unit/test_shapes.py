@@ -1,16 +1,19 @@
 """Cursors, waits and what a submission may say."""
 
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 import pytest
 from aiohttp.test_utils import make_mocked_request
 
-from jobrunner.api.shapes import Listing, Submission, cursor_after, read_cursor, validated
+from jobrunner.api.shapes import Listing, Submission, cursor_after, read_cursor, step_json, validated
 from jobrunner.api.waits import preferred_wait_s
 from jobrunner.errors import InvalidRequest
 from jobrunner.job import Job, Status
+from jobrunner.store.rows import Step
+from jobrunner.work import Generated, Money, Plan
 
 NOW = datetime(2026, 3, 1, 12, 30, 15, 123457, tzinfo=UTC)
 ID = UUID("0198c5a4-5f4e-7cc3-8f5b-0d6f6a1f1f6e")
@@ -97,3 +100,16 @@ def test_a_bad_submission_is_named(changes: dict[str, Any], path: str) -> None:
 )
 def test_the_wait_preference(prefer: str, expected: int) -> None:
     assert preferred_wait_s(make_mocked_request("GET", "/", headers={"Prefer": prefer})) == expected
+
+
+def test_a_purchase_shows_its_cost_once_it_is_known() -> None:
+    plan = Plan("runway", "gen4.5", "v1/image_to_video", {})
+    bought = Generated((), None, {}, Money(Decimal("0.5"), "credits")).to_json()
+    unpriced = Generated((), None, {}, None).to_json()
+    steps = [
+        Step(ID, "made", 1, "running", plan=plan),
+        Step(ID, "made", 1, "done", plan=plan, result=bought),
+        Step(ID, "made", 1, "done", plan=plan, result=unpriced),
+        Step(ID, "save", 1, "done", result="kept"),
+    ]
+    assert [step_json(step)["cost"] for step in steps] == [None, {"amount": "0.5", "unit": "credits"}, None, None]

@@ -15,14 +15,16 @@ from jobrunner.work import Artifact, Generated, Kind, Request, VideoRequest
 T = TypeVar("T")
 FRAME = Artifact(UUID(int=1), None, "image", "image/png", 9, "00", "01/a.png", 640, 360)
 CLIP = Artifact(UUID(int=2), UUID(int=3), "video", "video/mp4", 9, "00", "02/a.mp4", 1280, 720, 5.0)
+VOICE = Artifact(UUID(int=4), None, "audio", "audio/mpeg", 9, "00", "03/a.mp3", duration_s=4.0)
+KEPT = (FRAME, CLIP, VOICE)
 
 
 class Context:
-    """A task's context that answers one clip and keeps one picture."""
+    """A task's context that answers one clip and keeps a file of each kind."""
 
     def __init__(self) -> None:
         self.ordered: list[Request] = []
-        self.asked: list[tuple[str, Kind]] = []
+        self.asked: list[tuple[str, Kind | None]] = []
 
     @property
     def job(self) -> Job:
@@ -32,9 +34,9 @@ class Context:
         self.ordered.append(request)
         return Generated((CLIP,), None, {}, None)
 
-    async def input(self, source: str, *, kind: Kind) -> Artifact:
+    async def input(self, source: str, *, kind: Kind | None) -> Artifact:
         self.asked.append((source, kind))
-        return FRAME
+        return next(each for each in KEPT if each.kind == kind)
 
     async def step(self, name: str, make: Callable[[], Awaitable[T]]) -> T:
         raise NotImplementedError
