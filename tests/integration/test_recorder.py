@@ -133,7 +133,8 @@ async def test_a_caller_that_gives_up_ends_its_program(lifeline: Path) -> None:
 
 
 async def test_a_program_ends_with_a_sandbox_that_was_killed(lifeline: Path) -> None:
-    script = f"import asyncio; from jobrunner.sandbox.artists import child; asyncio.run(child.run({waiting(lifeline)!r}, b''))"
+    program = f"asyncio.run(child.run({waiting(lifeline)!r}, b''))"
+    script = f"import asyncio; from jobrunner.sandbox.artists import child; {program}"
     sandbox = await asyncio.create_subprocess_exec(sys.executable, "-c", script)
     with await asyncio.to_thread(lifeline.open, "rb", 0) as file:
         assert await asyncio.to_thread(file.read, 1) == b"!"
