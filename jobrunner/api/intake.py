@@ -3,6 +3,7 @@
 import asyncio
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -19,6 +20,8 @@ BODY_S = 30.0
 DEPTH = 64
 """How deep JSON may nest, the outermost object included."""
 
+_STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*"?|[\[\]{}]', re.DOTALL)
+_DEEPER = {"{": 1, "[": 1, "}": -1, "]": -1}
 _INT64 = range(-(2**63), 2**63)
 _INT64_CHARS = len(str(_INT64.start))
 
@@ -54,8 +57,10 @@ def read_id(request: web.Request, what: str) -> UUID:
 def parse(body: bytes) -> dict[str, Any]:
     """Raises RequestError for what is no strict JSON object, InvalidRequest with the path of what cannot be kept."""
     try:
+        text = body.decode()
+        _check_depth(text)
         value = json.loads(
-            body.decode(),
+            text,
             object_pairs_hook=_object,
             parse_constant=_refuse_constant,
             parse_float=_float,
@@ -63,8 +68,6 @@ def parse(body: bytes) -> dict[str, Any]:
         )
     except UnicodeDecodeError as error:
         raise RequestError(f"The body is not UTF-8: byte {error.start} cannot be read.") from None
-    except RecursionError:
-        raise RequestError(f"The body nests deeper than {DEPTH} levels.") from None
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
         raise RequestError(f"The body is not JSON: {error.msg} ({where}).") from None
@@ -74,14 +77,23 @@ def parse(body: bytes) -> dict[str, Any]:
     return value
 
 
-def check_storable(value: Mapping[str, Any] | list[Any], path: str = "", depth: int = 1) -> None:
+def _check_depth(text: str) -> None:
+    """Before the parser sees it: json recurses in C, and a process whose recursion limit was raised dies of it."""
+    if text.count("{") + text.count("[") <= DEPTH:
+        return
+    depth = 0
+    for token in _STRING_OR_BRACKET.finditer(text):
+        depth += _DEEPER.get(token[0], 0)
+        if depth > DEPTH:
+            raise RequestError(f"The body nests deeper than {DEPTH} levels.")
+
+
+def check_storable(value: Mapping[str, Any] | list[Any], path: str = "") -> None:
     """Raises InvalidRequest with the path of the first text or number that Postgres' jsonb or bigint cannot hold."""
-    if depth > DEPTH:
-        raise RequestError(f"The body nests deeper than {DEPTH} levels.")
     items: Iterable[tuple[Any, Any]] = enumerate(value) if isinstance(value, list) else value.items()
     for key, each in items:
         if isinstance(each, dict | list):
-            check_storable(each, f"{path}{key}.", depth + 1)
+            check_storable(each, f"{path}{key}.")
         if flaw := _flaw(key) or _flaw(each):
             where = f"{path}{key}"
             raise InvalidRequest(f"{where}: {flaw}", [{"path": where, "message": flaw, "type": "not_storable"}])

@@ -1,6 +1,7 @@
 """The chain: a pool, a block every second, and the EVM behind them in a thread of its own."""
 
 import asyncio
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -191,8 +192,10 @@ class Chain:
 
 
 def _evm(database: Path) -> "Evm":
+    frames = sys.getrecursionlimit()
     from jobrunner.sandbox.eth.evm import Evm  # noqa: PLC0415  # the [local] extra's, a second to import
 
+    sys.setrecursionlimit(frames)  # py-evm raises it for the whole process, until C's own stack gives out first
     return Evm(journal.nodes(database))
 
 
