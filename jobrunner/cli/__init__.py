@@ -23,6 +23,7 @@ COMMANDS = {
     "show": ("looking", "Show one job with its steps and files."),
     "cancel": ("acting", "Cancel a pending or running job."),
     "retry": ("acting", "Run a failed or cancelled job again."),
+    "webhooks": ("acting", "`webhooks replay ID`: tell a job's webhooks again how it ended."),
 }
 """Every command: the module it lives in, and what the list of commands says about it."""
 
