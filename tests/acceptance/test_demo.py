@@ -8,8 +8,8 @@ from pathlib import Path
 import asyncpg
 
 from jobrunner.embedded import find
-from tests.acceptance.conftest import Jobrunner, until
 from tests.conftest import Serving
+from tests.processes import Jobrunner, until
 
 PICTURES = 32
 
