@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import logging
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,8 +15,9 @@ from uuid_utils.compat import uuid7
 
 from jobrunner.batch import Batcher
 from jobrunner.broker.connection import end_tasks
-from jobrunner.broker.queue import Entry, Queue
+from jobrunner.broker.queue import Queue
 from jobrunner.broker.stream import CANCEL, ENDED, Notices
+from jobrunner.broker.telling import Telling
 from jobrunner.declare import SubmitOptions, TaskSpec
 from jobrunner.errors import (
     Conflict,
@@ -31,6 +32,7 @@ from jobrunner.errors import (
 from jobrunner.events import emit
 from jobrunner.failpoints import hit
 from jobrunner.job import Job, Status
+from jobrunner.store.deliveries import Disabled
 from jobrunner.store.postgres import Store
 from jobrunner.store.rows import Filter, NewJob, Step
 from jobrunner.work import Artifact
@@ -49,29 +51,34 @@ class Client:
     queue: Queue
     notices: Notices
     tasks: Mapping[str, TaskSpec[Any, Any]]
+    check_webhook: Callable[[str], None]
     _submits: Batcher[NewJob, tuple[Job, str | None]] = field(init=False)
-    _unpushed: list[Entry] = field(init=False, default_factory=list)
-    _pushing: bool = field(init=False, default=False)
-    _background: set[asyncio.Task[None]] = field(init=False, default_factory=set)
+    telling: Telling = field(init=False)
     _awaited: dict[UUID, set[asyncio.Future[Job]]] = field(init=False, default_factory=dict)
     _look: asyncio.Event = field(init=False, default_factory=asyncio.Event)
     _watcher: asyncio.Task[None] | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self._submits = Batcher(self._write)
+        self.telling = Telling(self.queue)
+        self.store.deliveries.listen(self.telling.push)
 
     @classmethod
     @asynccontextmanager
     async def opened(
-        cls, store: Store, queue: Queue, notices: Notices, tasks: Mapping[str, TaskSpec[Any, Any]]
+        cls,
+        store: Store,
+        queue: Queue,
+        notices: Notices,
+        tasks: Mapping[str, TaskSpec[Any, Any]],
+        check_webhook: Callable[[str], None],
     ) -> AsyncIterator["Client"]:
-        client = cls(store, queue, notices, tasks)
+        client = cls(store, queue, notices, tasks, check_webhook)
         try:
             yield client
         finally:
             await client._submits.drain()
-            if client._background:
-                await asyncio.wait(client._background)
+            await client.telling.drain()
             if client._watcher is not None:
                 await end_tasks(client._watcher)
 
@@ -87,8 +94,11 @@ class Client:
     async def submit(self, spec: TaskSpec[Any, Any], params: BaseModel, options: SubmitOptions) -> Job:
         """The job's row. Once this returns the job is kept, also if Redis could not be told of it.
 
-        Raises InvalidParams, IdempotencyMismatch, Unavailable (nothing was kept).
+        Raises InvalidParams, UrlNotAllowed (`webhook`), IdempotencyMismatch, Unavailable (kept or not, nobody
+        knows: an idempotency key makes it safe to come again).
         """
+        if options.webhook is not None:
+            self.check_webhook(options.webhook)
         try:
             new = self._new_job(spec, params, options)
         except orjson.JSONEncodeError as error:
@@ -107,6 +117,7 @@ class Client:
     def _new_job(self, spec: TaskSpec[Any, Any], params: BaseModel, options: SubmitOptions) -> NewJob:
         body = params.model_dump(mode="json")
         asked = [spec.name, body, options.record_id, options.retries, options.metadata, options.run_at]
+        asked.append(options.webhook)
         delay_s = options.delay.total_seconds() if options.delay else 0.0
         return NewJob(
             id=uuid7(),
@@ -122,6 +133,7 @@ class Client:
             digest=hashlib.sha256(orjson.dumps([*asked, delay_s], option=orjson.OPT_SORT_KEYS)).hexdigest(),
             run_at=options.run_at,
             delay_s=delay_s,
+            webhook=options.webhook,
         )
 
     async def _write(self, jobs: list[NewJob]) -> Sequence[tuple[Job, str | None] | BaseException]:
@@ -129,34 +141,10 @@ class Client:
         results = await self.store.insert(jobs)
         await hit("submit.committed")
         created = [result[0] for result in results if isinstance(result, tuple) and result[1] is None]
-        self._unpushed += [Entry(job.id, job.task, job.due_at) for job in created]
-        if not self._pushing:
-            self._pushing = True
-            self._tell_redis(self._push())
+        self.telling.push(created)
         for job in created:
             emit("job.submitted", job_id=str(job.id), task=job.task, user_id=job.user_id)
         return results
-
-    async def _push(self) -> None:
-        """One call for all that was committed while the last one was under way."""
-        try:
-            while self._unpushed:
-                entries, self._unpushed = self._unpushed, []
-                await self._told(self.queue.push(entries))
-        finally:
-            self._pushing = False
-
-    def _tell_redis(self, telling: Coroutine[Any, Any, None]) -> None:
-        """Redis hears what Postgres has committed, but nobody waits for it; reconcile makes up for what it missed."""
-        task = asyncio.create_task(self._told(telling))
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
-
-    async def _told(self, telling: Coroutine[Any, Any, None]) -> None:
-        try:
-            await telling
-        except Unavailable as error:
-            emit("redis.untold", logging.WARNING, error=str(error))
 
     # ---- asking --------------------------------------------------------------------------------
 
@@ -201,7 +189,7 @@ class Client:
                     "may be in the chain. The job goes on, and its result will say what came of it."
                 )
             raise Conflict(f"Job {job_id} is {now.status} already; only pending and running jobs can be cancelled.")
-        self._tell_redis(self._tell_cancelled(job))
+        self.telling.soon(self._tell_cancelled(job))
         return job
 
     async def _tell_cancelled(self, job: Job) -> None:
@@ -215,8 +203,26 @@ class Client:
         if job is None:
             now = await self.get(job_id)
             raise Conflict(f"Job {job_id} is {now.status}; only failed and cancelled jobs can be retried.")
-        self._tell_redis(self.queue.push([Entry(job.id, job.task, job.due_at)], again=True))
+        self.telling.push_again([job])
         return job
+
+    async def deliveries(self, job: Job) -> tuple[list[Job], list[Disabled]]:
+        """What its webhooks were told of `job`, and those of them that nothing is sent to any more."""
+        told = await self.store.deliveries.of(job.id)
+        urls = {*self.store.deliveries.urls(job), *(each.params["url"] for each in told)}
+        return told, await self.store.deliveries.disabled(urls)
+
+    async def replay(self, job_id: UUID) -> list[Job]:
+        """Tell its webhooks again how the job ended. Raises NotFound, Conflict."""
+        job = await self.get(job_id)
+        made = await self.store.deliveries.replay(job)
+        if not made and not await self.store.deliveries.of(job_id):
+            raise Conflict(
+                f"Job {job_id} has told no webhook anything: it is {job.status}, and names "
+                f"{', '.join(self.store.deliveries.urls(job)) or 'none'}."
+            )
+        self.telling.push_again(made)
+        return made
 
     # ---- waiting -------------------------------------------------------------------------------
 

@@ -71,7 +71,10 @@ TaskFunction = Callable[[TaskContext, P], Awaitable[R]]
 
 @dataclass(frozen=True, slots=True)
 class SubmitOptions:
-    """What a caller may say beside the params. `run_at` is an aware datetime; `delay` counts from now."""
+    """What a caller may say beside the params. `run_at` is an aware datetime; `delay` counts from now.
+
+    `webhook` is the URL that is told how the job ended.
+    """
 
     delay: timedelta | None = None
     run_at: datetime | None = None
@@ -79,6 +82,7 @@ class SubmitOptions:
     record_id: str | None = None
     retries: int | None = None
     metadata: Mapping[str, Any] | None = None
+    webhook: str | None = None
 
     def __post_init__(self) -> None:
         if self.delay is not None and self.run_at is not None:
@@ -151,7 +155,7 @@ class TaskSpec(Generic[P, R]):
         return await self.options().delay(**params)
 
     def options(self, **options: Any) -> "Call[P, R]":
-        """`.options(delay=, run_at=, idempotency_key=, record_id=, retries=, metadata=)` before `.delay`."""
+        """`.options(delay=, run_at=, idempotency_key=, record_id=, retries=, metadata=, webhook=)` before `.delay`."""
         return Call(self, SubmitOptions(**options))
 
     async def __call__(self, ctx: TaskContext, params: P) -> R:

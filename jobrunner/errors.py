@@ -14,6 +14,7 @@ JobrunnerError
     ├── TransientError       trying again may help; counts as one failure
     │   ├── RateLimited      the provider said "later"; counts as no failure
     │   └── SubmitUnknown    sent, but the answer was lost: it may run, and be billed
+    ├── PutOff               not tried now, and not counted: it waits for its turn
     ├── JobFailed            what `job.result()` raises for a job that ended badly
     └── Retry                raised by a task to ask for another attempt
 
@@ -165,6 +166,17 @@ class SubmitUnknown(TransientError):
 
     code = "submit_outcome_unknown"
     retryable = False
+
+
+class PutOff(AttemptError):
+    """Not the time to try: the attempt ends without a trace, and the next one comes after `delay_s`."""
+
+    code = "put_off"
+    retryable = True
+
+    def __init__(self, message: str, *, delay_s: float) -> None:
+        super().__init__(message)
+        self.delay_s = delay_s
 
 
 class JobFailed(AttemptError):

@@ -1,4 +1,4 @@
-"""A job, the states it may pass through, and the one function that decides what an attempt's end means. Pure."""
+"""A job, its states, how it is shown, and the one function that decides what an attempt's end means. Pure."""
 
 import random
 from collections.abc import Mapping, Sequence
@@ -11,9 +11,11 @@ from uuid import UUID
 from jobrunner.errors import (
     JobrunnerError,
     PermanentError,
+    PutOff,
     RateLimited,
     Retry,
 )
+from jobrunner.work import Artifact
 
 CRASH_LIMIT = 3
 """A job whose worker died under it this often ends `failed: worker_crashed`."""
@@ -51,15 +53,22 @@ TRANSITIONS: Mapping[Status, frozenset[Status]] = {
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """Seconds before the n-th repetition: `first_s * factor ** n`, at most `cap_s`, with full-half jitter."""
+    """Seconds before the n-th repetition: `first_s * factor ** n`, at most `cap_s`, with full-half jitter.
+
+    `schedule_s`, where given, names them one by one instead; its last one goes on.
+    """
 
     first_s: float = 2.0
     cap_s: float = 60.0
     factor: float = 2.0
+    schedule_s: tuple[float, ...] = ()
 
     def delay_s(self, failures: int, jitter: float) -> float:
         """`failures` counts from 1; `jitter` in [0, 1) spreads the result over its upper half."""
-        full = min(self.cap_s, self.first_s * self.factor ** min(failures - 1, 32))
+        if self.schedule_s:
+            full = self.schedule_s[min(failures, len(self.schedule_s)) - 1]
+        else:
+            full = min(self.cap_s, self.first_s * self.factor ** min(failures - 1, 32))
         return full * (0.5 + 0.5 * jitter)
 
 
@@ -80,6 +89,7 @@ class Job:
     fence: int
     failures: int
     crashes: int
+    suspicion: int = 0
     user_id: str | None = None
     record_id: str | None = None
     idempotency_key: str | None = None
@@ -96,6 +106,45 @@ class Job:
     """Since when a signed transaction of it may be in the chain: it can be cancelled no more."""
     started_at: datetime | None = None
     completed_at: datetime | None = None
+    webhook: str | None = None
+
+
+# ---- how a job is shown ------------------------------------------------------------------------
+
+_PLAIN = (
+    *("id", "task", "module", "status", "params", "result", "result_url", "error", "errors", "progress_note"),
+    *("failures", "crashes", "retries", "user_id", "record_id", "metadata", "due_at", "created_at", "started_at"),
+    *("completed_at", "updated_at"),
+)
+_OF_ARTIFACTS = ("id", "url", "kind", "mime", "size_bytes", "sha256", "width", "height", "duration_s")
+
+
+def job_json(job: Job, artifacts: Sequence[Artifact]) -> dict[str, Any]:
+    """The job as the API, the command line and webhooks show it, with those of `artifacts` that are its own."""
+    return {
+        **{name: getattr(job, name) for name in _PLAIN},
+        "task_id": job.id,
+        "attempt": job.fence,
+        "progress": None if job.progress is None else round(job.progress, 4),  # float4 in the row
+        "cancel_requested": job.cancel_requested_at is not None,
+        "artifacts": [artifact_json(each) for each in artifacts if each.job_id == job.id],
+    }
+
+
+def artifact_json(artifact: Artifact) -> dict[str, Any]:
+    return {name: getattr(artifact, name) for name in _OF_ARTIFACTS}
+
+
+# ---- telling of a job's end --------------------------------------------------------------------
+
+WEBHOOK_MODULE = "webhook"
+"""Jobs of this module deliver webhooks: nobody submits them, and no webhook tells of their own end."""
+
+WEBHOOK_TASK = "deliver_webhook"
+
+_HOURS = (2, 5, 10, 14, 20, 24, 24)
+WEBHOOK_BACKOFF = Backoff(schedule_s=(5, 5 * 60, 30 * 60, *(3600.0 * hours for hours in _HOURS)))
+"""About three days with the jitter (Standard Webhooks' example schedule, and one more day)."""
 
 
 # ---- how an attempt can end --------------------------------------------------------------------
@@ -171,6 +220,8 @@ def decide(job: Job, outcome: Outcome, *, backoff: Backoff, jitter: float | None
 
 
 def _after_error(job: Job, error: BaseException, backoff: Backoff, jitter: float) -> Transition:
+    if isinstance(error, PutOff):
+        return Transition(Status.PENDING, job.failures, delay_s=error.delay_s)
     if isinstance(error, RateLimited):
         wait_s = RATE_LIMIT_PAUSE_S if error.retry_after_s is None else error.retry_after_s
         # A little over what was asked, spread out, so that a crowd does not return in the same instant.

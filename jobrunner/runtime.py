@@ -15,13 +15,14 @@ from jobrunner.broker.queue import Queue
 from jobrunner.broker.stream import Notices
 from jobrunner.client import Client, SubmittedJob
 from jobrunner.declare import SubmitOptions, TaskSpec, declared, pop_runner, push_runner
-from jobrunner.errors import ConfigError
-from jobrunner.job import Job
+from jobrunner.errors import ConfigError, InvalidRequest, UrlNotAllowed
+from jobrunner.job import WEBHOOK_MODULE, Job
 from jobrunner.net import Net
 from jobrunner.providers.driver import Driver
 from jobrunner.providers.elevenlabs import ElevenLabs
 from jobrunner.providers.ethereum import Ethereum
 from jobrunner.providers.fal import Fal
+from jobrunner.providers.hooks import Hooks
 from jobrunner.providers.luma import Luma
 from jobrunner.providers.openai import OpenAI
 from jobrunner.providers.pinata import Pinata
@@ -66,6 +67,9 @@ SANDBOX_MINT: Mapping[str, Any] = {
 }
 """The sandbox's own chain, collection and minter, whose key everybody knows."""
 
+WEBHOOKS = "jobrunner.tasks.webhook"
+"""On every include list: any job may name a webhook."""
+
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
@@ -80,17 +84,18 @@ class Runtime:
     artifacts: FileArtifacts
     drivers: Mapping[str, Driver]
     net: Net
+    hooks: Hooks
 
 
 def load_tasks(settings: Settings) -> Mapping[str, TaskSpec[Any, Any]]:
     """Import the include list. Raises ConfigError for a module that is not there, DeclarationError for a bad task."""
-    for name in settings.task_modules:
+    for name in (*settings.task_modules, WEBHOOKS):
         try:
             importlib.import_module(name)
         except ModuleNotFoundError as error:
             raise ConfigError(f"setting `task_modules` names {name!r}, which cannot be imported: {error}") from error
     tasks = declared()
-    if not tasks:
+    if not _submittable(tasks):
         raise ConfigError("setting `task_modules`: the modules declare no task; decorate one with @task.")
     return tasks
 
@@ -169,6 +174,9 @@ async def opened(settings: Settings) -> AsyncIterator[Runtime]:
         stack.push_async_callback(net.aclose)
         store = await stack.enter_async_context(Store.opened(settings))
         minter = partial(Ethereum, mint=settings.mint, ledger=store.mints)
+        _check_webhooks(settings, net)
+        hooks = Hooks(net, settings)
+        stack.push_async_callback(hooks.aclose)
         drivers: dict[str, Driver] = {}
         for name, make in {**drivers_of(settings), Ethereum.name: minter}.items():
             drivers[name] = make(net, settings.providers.get(name) or Provider())
@@ -177,13 +185,42 @@ async def opened(settings: Settings) -> AsyncIterator[Runtime]:
         stack.push_async_callback(queue.aclose)
         notices = Notices(redis_url)
         stack.push_async_callback(notices.aclose)
-        client = await stack.enter_async_context(Client.opened(store, queue, notices, tasks))
+        client = await stack.enter_async_context(
+            Client.opened(store, queue, notices, _submittable(tasks), lambda url: _check_webhook(url, settings, net))
+        )
         runner = _ClientRunner(client)
         push_runner(runner)
         stack.callback(pop_runner, runner)
         yield Runtime(
-            settings, tasks, store, queue, notices, client, FileArtifacts(settings.artifact_dir), drivers, net
+            settings, tasks, store, queue, notices, client, FileArtifacts(settings.artifact_dir), drivers, net, hooks
         )
+
+
+def _submittable(tasks: Mapping[str, TaskSpec[Any, Any]]) -> Mapping[str, TaskSpec[Any, Any]]:
+    """What callers may ask for; a delivery is signed by us, and says only what the store wrote into it."""
+    return {name: spec for name, spec in tasks.items() if spec.module != WEBHOOK_MODULE}
+
+
+def _check_webhook(url: str, settings: Settings, net: Net) -> None:
+    """Raises UrlNotAllowed, InvalidRequest."""
+    if settings.webhooks.secret is None:
+        message = "this server signs no webhooks; its operator has to set `webhooks.secret`"
+        raise InvalidRequest(f"webhook: {message}.", [{"path": "webhook", "message": message, "type": "webhooks_off"}])
+    net.check_url(url)
+
+
+def _check_webhooks(settings: Settings, net: Net) -> None:
+    """Raises ConfigError."""
+    if settings.webhooks.secret is None and (settings.webhooks.urls or settings.http.public_url):
+        raise ConfigError(
+            "webhooks.urls and http.public_url need `webhooks.secret`, which signs what is sent and seals what is "
+            'received. Set JOBRUNNER_WEBHOOKS__SECRET to the output of: echo "whsec_$(openssl rand -base64 32)"'
+        )
+    for url in settings.webhooks.urls:
+        try:
+            net.check_url(url)
+        except UrlNotAllowed as error:
+            raise ConfigError(f"setting `webhooks.urls`: {error}") from None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

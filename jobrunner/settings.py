@@ -4,6 +4,7 @@ Order, later wins: defaults, `settings.toml` (or the file that JOBRUNNER_SETTING
 `JOBRUNNER_<KEY>`, nested with `__`: `JOBRUNNER_WORKER__MAX_JOBS=200`. A key that does not exist stops the start.
 """
 
+import base64
 import difflib
 import os
 import re
@@ -13,7 +14,17 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+import orjson
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -37,6 +48,7 @@ def _words(value: Any) -> Any:
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(gt=0)]
+Days = Annotated[float, Field(gt=0)]
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
 """A list of words; in the environment separated by commas."""
 Identifier = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_$]*(\.[A-Za-z_][A-Za-z0-9_$]*)?$")]
@@ -61,6 +73,8 @@ class Http(_Table):
     port: Port = 8080
     trust_network: bool = False
     """There are no API keys yet: a bind beyond loopback lets everyone who reaches the port in, so it must be said."""
+    public_url: Annotated[str, Field(pattern=r"^https?://[^/?#]+(/[^?#]*)?$")] | None = None
+    """Where providers reach this API from outside; unset: they are polled, and call nobody."""
     max_body_bytes: Annotated[int, Field(ge=1024)] = 1_048_576
     max_upload_bytes: Annotated[int, Field(ge=1024)] = 536_870_912
 
@@ -70,11 +84,20 @@ class Worker(_Table):
     queue: Annotated[str, Field(min_length=1, max_length=200)] = "arq:queue"
     drain_s: Annotated[float, Field(ge=0)] = 8.0
     lease_s: Annotated[float, Field(ge=1)] = 30.0
+    watchdog_s: Seconds = 60.0
+    """A process, also the server's, whose event loop stands still for this long is ended; all stacks are logged."""
 
 
 class Artifacts(_Table):
     url: Annotated[str, Field(pattern=r"^file://")] | None = None
     """Where files are kept; unset: `artifacts` in the data directory."""
+
+
+class Retention(_Table):
+    jobs_days: Days | None = None
+    """How long ended jobs are kept, with their steps and files; unset: for good, they are what was paid for."""
+    uploads_days: Days = 30.0
+    """How long an upload is kept that no unfinished job names."""
 
 
 class Provider(_Table):
@@ -86,6 +109,8 @@ class Provider(_Table):
     max_connections: Annotated[int, Field(ge=1)] = 1000
     timeout_s: Seconds = 600.0
     """The longest that one request may take; a sync provider draws for minutes."""
+    webhook_secret: SecretStr | None = None
+    """What the provider signs its webhooks with, where it does not tell us itself."""
 
 
 class Mint(_Table):
@@ -142,6 +167,29 @@ def _routes(named: Any) -> Any:
     return {**ROUTES, **named} if isinstance(named, Mapping) else named
 
 
+class Webhooks(_Table):
+    """Who is told how jobs ended. `secret` signs what we send; `urls` hear of jobs that name no webhook themselves."""
+
+    urls: Words = ()
+    secret: SecretStr | None = None
+
+    @field_validator("secret")
+    @classmethod
+    def _signs(cls, secret: SecretStr | None) -> SecretStr | None:
+        """A Standard Webhooks secret: `whsec_` and 24 to 64 bytes in base64."""
+        if secret is not None:
+            prefix, mark, key = secret.get_secret_value().partition("whsec_")
+            try:
+                long_enough = 24 <= len(base64.b64decode(key, validate=True)) <= 64  # noqa: PLR2004
+            except ValueError:
+                long_enough = False
+            if prefix or not mark or not long_enough:
+                raise ValueError(
+                    'must read whsec_... with 24 to 64 bytes in base64: echo "whsec_$(openssl rand -base64 32)"'
+                )
+        return secret
+
+
 class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         frozen=True,
@@ -168,10 +216,12 @@ class Settings(BaseSettings):
     worker: Worker = Worker()
     artifacts: Artifacts = Artifacts()
     mint: Mint = Mint()
+    retention: Retention = Retention()
     providers: Mapping[str, Provider] = {}
     routes: Annotated[Mapping[str, Words], BeforeValidator(_routes)] = ROUTES
     record_tables: Mapping[str, RecordTable] = {}
     net: Net = Net()
+    webhooks: Webhooks = Webhooks()
 
     @property
     def directory(self) -> Path:
@@ -207,6 +257,16 @@ def load(**overrides: Any) -> Settings:
             f"{error}: a whole table in one environment variable is JSON. One variable a key is easier: "
             "JOBRUNNER_WORKER__MAX_JOBS=200."
         ) from None
+
+
+def revealed(settings: Settings) -> dict[str, Any]:
+    """All of it as JSON values, secrets in clear: what `load(**values)` in a child process makes the same of."""
+    values: dict[str, Any] = orjson.loads(orjson.dumps(settings.model_dump(), default=_reveal))
+    return values
+
+
+def _reveal(value: Any) -> str:
+    return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
 
 
 def _read_file() -> dict[str, Any]:

@@ -244,10 +244,14 @@ def fill(body: Any, places: Mapping[str, Any]) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """Committed before a plan is sent: `key` never changes between attempts at the same purchase."""
+    """Committed before a plan is sent: `key` never changes between attempts at the same purchase.
+
+    `webhook_url` is where the provider may call when it is done, if it takes one with the request.
+    """
 
     key: str
     plan: Plan
+    webhook_url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

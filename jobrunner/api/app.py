@@ -6,9 +6,11 @@ from contextlib import asynccontextmanager
 from aiohttp import web
 
 from jobrunner.api.artifacts import Artifacts
+from jobrunner.api.hooks import Hooks
 from jobrunner.api.jobs import Jobs
 from jobrunner.api.middleware import add_headers, guarded, is_loopback, traced
 from jobrunner.api.ops import Ops
+from jobrunner.api.webhooks import Webhooks
 from jobrunner.errors import ConfigError
 from jobrunner.runtime import Runtime
 from jobrunner.settings import Http
@@ -24,6 +26,8 @@ def make_app(runtime: Runtime) -> web.Application:
     )
     app.on_response_prepare.append(add_headers)
     Jobs(runtime.client).add_to(app)
+    Webhooks(runtime.client).add_to(app)
+    Hooks(runtime).add_to(app)
     Artifacts(runtime).add_to(app)
     Ops(runtime).add_to(app)
     return app

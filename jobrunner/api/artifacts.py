@@ -9,8 +9,9 @@ from aiohttp import ETag, hdrs, web
 
 from jobrunner.api.intake import check_uncompressed, read_id, read_query, save_body
 from jobrunner.api.problems import problem
-from jobrunner.api.shapes import Upload, answer, artifact_json, validated
+from jobrunner.api.shapes import Upload, answer, validated
 from jobrunner.errors import PermanentError
+from jobrunner.job import artifact_json
 from jobrunner.media import sniff
 from jobrunner.runtime import Runtime
 from jobrunner.store.keeping import keep

@@ -29,7 +29,7 @@ _INT64_CHARS = len(str(_INT64.start))
 async def read_json(request: web.Request) -> dict[str, Any]:
     """The body as a JSON object. Raises RequestError, InvalidRequest, and aiohttp's 408, 413 and 415."""
     _check_headers(request)
-    return parse(await _read(request))
+    return parse(await read_body(request))
 
 
 def read_query(request: web.Request) -> dict[str, str]:
@@ -131,7 +131,8 @@ def _check_headers(request: web.Request) -> None:
         raise RequestError(f"Charset {request.charset!r} is not taken; JSON is sent as UTF-8.")
 
 
-async def _read(request: web.Request) -> bytes:
+async def read_body(request: web.Request) -> bytes:
+    """Raises RequestError, and aiohttp's 408 and 413."""
     limit = request.client_max_size
     announced = request.content_length or 0
     if announced > limit:

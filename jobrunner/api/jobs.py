@@ -13,7 +13,6 @@ from jobrunner.api.shapes import (
     accepted_json,
     answer,
     cursor_after,
-    job_json,
     job_url,
     step_json,
     validated,
@@ -22,7 +21,7 @@ from jobrunner.api.waits import Waits, preferred_wait_s
 from jobrunner.client import Client
 from jobrunner.errors import InvalidRequest, Unavailable
 from jobrunner.events import emit
-from jobrunner.job import Job
+from jobrunner.job import Job, job_json
 
 IDEMPOTENCY_KEY = "Idempotency-Key"
 

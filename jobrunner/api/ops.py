@@ -59,7 +59,7 @@ class Ops:
         return answer(body, status=200 if ready else 503)
 
     async def tasks(self, _request: web.Request) -> web.Response:
-        return answer({"data": [task_json(spec) for _, spec in sorted(self._runtime.tasks.items())]})
+        return answer({"data": [task_json(spec) for _, spec in sorted(self._runtime.client.tasks.items())]})
 
     async def _postgres(self) -> Checks:
         answers = Check(ok=True, detail="answers")

@@ -14,8 +14,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PydanticInvali
 from jobrunner.declare import SubmitOptions, TaskSpec
 from jobrunner.errors import InvalidRequest
 from jobrunner.job import Job, Status
+from jobrunner.store.deliveries import Disabled
 from jobrunner.store.rows import Filter, Step
-from jobrunner.work import Artifact
 
 M = TypeVar("M", bound=BaseModel)
 Word = Annotated[str, Field(min_length=1, max_length=255)]
@@ -27,7 +27,10 @@ _CURSOR = struct.Struct(">q16s")
 
 
 class Submission(BaseModel):
-    """The body of POST /v1/jobs. `run_at` is RFC 3339 with its offset; `delay_s` counts from now."""
+    """The body of POST /v1/jobs. `run_at` is RFC 3339 with its offset; `delay_s` counts from now.
+
+    `webhook` is the URL that is told how the job ended.
+    """
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -39,6 +42,7 @@ class Submission(BaseModel):
     record_id: Word | None = None
     retries: Annotated[int, Field(ge=0, le=100)] | None = None
     metadata: dict[str, Any] | None = None
+    webhook: Annotated[str, Field(max_length=2000)] | None = None
 
     def options(self) -> SubmitOptions:
         """Raises InvalidParams if both `delay_s` and `run_at` are given."""
@@ -49,6 +53,7 @@ class Submission(BaseModel):
             record_id=self.record_id,
             retries=self.retries,
             metadata=self.metadata,
+            webhook=self.webhook,
         )
 
 
@@ -132,29 +137,6 @@ def accepted_json(job: Job) -> dict[str, Any]:
     return {"id": job.id, "task_id": job.id, "status": "queued", "urls": urls}
 
 
-_PLAIN = (
-    *("id", "task", "module", "status", "params", "result", "result_url", "error", "errors", "progress_note"),
-    *("failures", "crashes", "retries", "user_id", "record_id", "metadata", "due_at", "created_at", "started_at"),
-    *("completed_at", "updated_at"),
-)
-
-
-def job_json(job: Job, artifacts: Sequence[Artifact]) -> dict[str, Any]:
-    return {
-        **{name: getattr(job, name) for name in _PLAIN},
-        "task_id": job.id,
-        "attempt": job.fence,
-        "progress": None if job.progress is None else round(job.progress, 4),  # float4 in the row
-        "cancel_requested": job.cancel_requested_at is not None,
-        "artifacts": [artifact_json(each) for each in artifacts if each.job_id == job.id],
-    }
-
-
-def artifact_json(artifact: Artifact) -> dict[str, Any]:
-    names = ("id", "url", "kind", "mime", "size_bytes", "sha256", "width", "height", "duration_s")
-    return {name: getattr(artifact, name) for name in names}
-
-
 def step_json(step: Step) -> dict[str, Any]:
     """Without the handle's URLs: some carry a signature that lets anybody in.
 
@@ -171,6 +153,37 @@ def step_json(step: Step) -> dict[str, Any]:
         "error": step.error,
         "created_at": step.created_at,
     }
+
+
+def webhooks_json(deliveries: Sequence[Job], disabled: Sequence[Disabled]) -> dict[str, Any]:
+    """What webhooks were told of a job; to those that are `disabled` nothing is sent before a replay."""
+    return {
+        "data": [_delivery_json(each) for each in deliveries],
+        "disabled": [{"url": each.url, "reason": each.reason, "disabled_at": each.disabled_at} for each in disabled],
+    }
+
+
+def _delivery_json(delivery: Job) -> dict[str, Any]:
+    sent = delivery.status is Status.COMPLETED
+    return {
+        "id": delivery.id,
+        "message_id": delivery.params["message_id"],
+        "type": delivery.params["body"]["type"],
+        "url": delivery.params["url"],
+        "status": delivery.status,
+        "attempts": delivery.failures + sent,
+        "last_answer": last_answer(delivery),
+        "due_at": delivery.due_at if delivery.status is Status.PENDING else None,
+        "created_at": delivery.created_at,
+        "completed_at": delivery.completed_at,
+    }
+
+
+def last_answer(delivery: Job) -> str | None:
+    """What its receiver said last, in words."""
+    if delivery.status is Status.COMPLETED:
+        return f"HTTP {delivery.result['status']}"
+    return str(delivery.errors[-1]["message"]) if delivery.errors else None
 
 
 def task_json(spec: TaskSpec[Any, Any]) -> dict[str, Any]:

@@ -51,10 +51,15 @@ if redis.call('LLEN', KEYS[2]) < tonumber(ARGV[4]) then redis.call('LPUSH', KEYS
 """
 
 # Takes the due ids and moves each to where its hard timeout ends, so that it never sits at the queue's head again.
+# What is due is told by Redis' clock: a worker's own may be wrong, and would find nothing, or find it too early.
+# A claim that finds nothing writes all the same: a Redis that is full, or a replica, takes no pushes either, and its
+# "nothing is due" must not be believed.
 # A payload that is none of ours, or no string at all, holds for the longest time: Postgres will say what the id is.
 _CLAIM = """
-local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[1], 'LIMIT', 0, ARGV[2])
-local holds = cjson.decode(ARGV[3])
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, ARGV[1])
+local holds = cjson.decode(ARGV[2])
 for _, id in ipairs(due) do
   local hold = holds['']
   local payload = redis.pcall('GET', 'arq:job:' .. id)
@@ -62,14 +67,15 @@ for _, id in ipairs(due) do
     local ok, job = pcall(cjson.decode, payload)
     if ok and type(job) == 'table' and type(job.f) == 'string' then hold = holds[job.f] or hold end
   end
-  redis.call('ZADD', KEYS[1], ARGV[1] + hold, id)
+  redis.call('ZADD', KEYS[1], now + hold, id)
   redis.call('SET', 'arq:in-progress:' .. id, '1', 'PX', hold)
 end
+if #due == 0 then redis.call('SET', KEYS[3], now, 'PX', 60000) end
 local head = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
-if head[2] and tonumber(head[2]) <= tonumber(ARGV[1]) then
+if head[2] and tonumber(head[2]) <= now then
   if redis.call('LLEN', KEYS[2]) == 0 then redis.call('LPUSH', KEYS[2], '1') end
 end
-return {due, head[2] or false}
+return {due, head[2] and string.format('%.0f', head[2] - now) or false}
 """
 
 
@@ -148,6 +154,7 @@ class Queue:
     def __init__(self, url: str, *, name: str) -> None:
         self.name = name
         self._wake = f"jobrunner:wake:{name}"
+        self._asked = f"jobrunner:asked:{name}"
         self._redis = make_redis(url, connections=8)
         # A blocking pop would hold a pooled connection and its socket timeout would cut it: it has its own.
         self._blocking = make_redis(url, connections=1, answer_s=None)
@@ -184,22 +191,23 @@ class Queue:
 
     async def claim(self, limit: int, holds_ms: Mapping[str, int]) -> Claimed:
         """Take up to `limit` due ids; each is held until its task's hard timeout would have ended (`holds_ms`)."""
-        now = now_ms()
         holds = {**holds_ms, "": max(holds_ms.values())}
         async with mapped_errors():
-            ids, head = await self._claim(keys=[self.name, self._wake], args=[now, limit, orjson.dumps(holds)])
-        next_due_s = None if head is None else max(0.0, (float(head) - now) / 1000)
+            ids, wait_ms = await self._claim(
+                keys=[self.name, self._wake, self._asked], args=[limit, orjson.dumps(holds)]
+            )
+        next_due_s = None if wait_ms is None else max(0.0, float(wait_ms) / 1000)
         return Claimed([raw.decode(errors=_FOREIGN) for raw in ids], next_due_s)
 
-    async def hold(self, ids: Collection[str], until_ms: int) -> None:
-        """Show these as in progress until then: claims that came about without Redis."""
-        if not ids:
+    async def hold(self, until_ms: Mapping[str, int]) -> None:
+        """Show these ids as in progress, each until then: claims that came about without Redis."""
+        if not until_ms:
             return
-        lasting = max(1, until_ms - now_ms())
+        now = now_ms()
         async with mapped_errors(), self._redis.pipeline(transaction=False) as pipe:
-            pipe.zadd(self.name, dict.fromkeys(ids, until_ms))
-            for job_id in ids:
-                pipe.set(in_progress_key_prefix + job_id, b"1", px=lasting)
+            pipe.zadd(self.name, until_ms)
+            for job_id, until in until_ms.items():
+                pipe.set(in_progress_key_prefix + job_id, b"1", px=max(1, until - now))
             await pipe.execute()
 
     async def finish(self, jobs: Sequence[Job]) -> None:

@@ -1,4 +1,7 @@
-"""Live notices over Redis pub/sub: which jobs ended, which should stop. Hints: whoever waits also asks Postgres."""
+"""Live notices over Redis pub/sub: which jobs ended, which should stop, whose provider called.
+
+Hints: whoever waits also asks Postgres, or the provider.
+"""
 
 import asyncio
 import logging
@@ -14,6 +17,7 @@ from jobrunner.events import emit
 
 ENDED = "jobrunner:ended"
 CANCEL = "jobrunner:cancel"
+HOOKED = "jobrunner:hooked"
 
 _RECONNECT_S = 1.0
 _IDLE_S = 30.0
@@ -34,6 +38,11 @@ class Notices:
             return
         async with mapped_errors():
             await self._redis.publish(channel, orjson.dumps([str(each) for each in ids]))
+
+    async def first(self, said: str, lasting_s: float) -> bool:
+        """Whether nobody asked this of `said` within `lasting_s` seconds. Raises Unavailable."""
+        async with mapped_errors():
+            return bool(await self._redis.set(f"jobrunner:said:{said}", 1, px=round(lasting_s * 1000), nx=True))
 
     @asynccontextmanager
     async def listening(self, channel: str, heard: Callable[[list[UUID]], None]) -> AsyncIterator[None]:

@@ -24,6 +24,7 @@ COMMANDS = {
     "cancel": ("acting", "Cancel a pending or running job."),
     "retry": ("acting", "Run a failed or cancelled job again."),
     "mint": ("minting", "Deploy the contract that NFTs are minted with."),
+    "webhooks": ("acting", "`webhooks replay ID`: tell a job's webhooks again how it ended."),
 }
 """Every command: the module it lives in, and what the list of commands says about it."""
 

@@ -1,4 +1,4 @@
-"""`cancel` and `retry`: a person's decisions about one job."""
+"""`cancel`, `retry` and `webhooks replay`: a person's decisions about one job."""
 
 from pathlib import Path
 from uuid import UUID
@@ -7,7 +7,7 @@ import click
 
 from jobrunner.cli.opening import opened_runner
 from jobrunner.cli.process import Signals, data_dir_option, json_option, run
-from jobrunner.cli.showing import print_job
+from jobrunner.cli.showing import print_deliveries, print_job
 
 
 @click.command()
@@ -34,5 +34,24 @@ def retry(id: UUID, as_json: bool, data_dir: Path | None) -> None:
     async def program(_signals: Signals) -> None:
         async with opened_runner(data_dir) as runner:
             print_job(await runner.retry(id), as_json=as_json)
+
+    run(program)
+
+
+@click.group()
+def webhooks() -> None:
+    """What a job's webhooks were told is in `jobrunner show`."""
+
+
+@webhooks.command()
+@click.argument("id", type=click.UUID)
+@json_option
+@data_dir_option
+def replay(id: UUID, as_json: bool, data_dir: Path | None) -> None:
+    """Tell a job's webhooks again how it ended, now; also those that had said 410 Gone."""
+
+    async def program(_signals: Signals) -> None:
+        async with opened_runner(data_dir) as runner:
+            print_deliveries(await runner.client.replay(id), as_json=as_json)
 
     run(program)

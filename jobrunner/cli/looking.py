@@ -5,11 +5,11 @@ from uuid import UUID
 
 import click
 
-from jobrunner.api.shapes import job_json, step_json
+from jobrunner.api.shapes import step_json, webhooks_json
 from jobrunner.cli.opening import opened_runner
 from jobrunner.cli.process import Signals, data_dir_option, json_option, run
 from jobrunner.cli.showing import console, job_table, jobs_table, to_json
-from jobrunner.job import Status
+from jobrunner.job import Status, job_json
 from jobrunner.store.rows import Filter
 
 
@@ -60,9 +60,11 @@ def show(id: UUID, as_json: bool, data_dir: Path | None) -> None:
             job = await runner.get(id)
             steps = await runner.client.steps(id)
             artifacts = await runner.client.artifacts([id])
+            told = await runner.client.deliveries(job)
         if as_json:
-            print(to_json({**job_json(job, artifacts), "steps": [step_json(step) for step in steps]}))
+            more = {"steps": [step_json(step) for step in steps], "webhooks": webhooks_json(*told)}
+            print(to_json({**job_json(job, artifacts), **more}))
         else:
-            console().print(job_table(job, steps, artifacts))
+            console().print(job_table(job, steps, artifacts, *told))
 
     run(program)

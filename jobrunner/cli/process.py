@@ -24,24 +24,30 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON f
 
 
 class Signals:
-    """SIGTERM and SIGINT: they cut the program off, cleanly, until it says what else they should do."""
+    """SIGTERM and SIGINT: they cut the program off, cleanly, unless it says what else they should do."""
 
     def __init__(self, program: "asyncio.Task[Any]") -> None:
         self.received: int | None = None
-        self._react: Callable[[], object] = program.cancel
+        self._program = program
+        self.cut_off()
         loop = asyncio.get_running_loop()
         for number in _STOPPING:
             loop.add_signal_handler(number, self._receive, number)
+
+    def cut_off(self) -> None:
+        """From now on each signal cuts the program off."""
+        self.ask(self._program.cancel)
 
     def ask(self, react: Callable[[], object]) -> None:
         """From now on call `react` for each signal."""
         self._react = react
 
     async def wait(self) -> None:
-        """Until a signal comes."""
+        """Until a signal comes; the next one cuts the program's farewell off."""
         came = asyncio.Event()
         self.ask(came.set)
         await came.wait()
+        self.cut_off()
 
     def _receive(self, number: signal.Signals) -> None:
         self.received = number

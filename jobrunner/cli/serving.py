@@ -11,7 +11,7 @@ from jobrunner.api import serving
 from jobrunner.cli.process import Signals, data_dir_option, json_option, run, settings_of
 from jobrunner.cli.showing import console, to_json
 from jobrunner.cli.standin import greet, standing_in
-from jobrunner.observe import observing
+from jobrunner.observe import observing, watched
 from jobrunner.runtime import opened, resolve
 from jobrunner.settings import Settings
 from jobrunner.worker.loop import WorkerLoop
@@ -36,6 +36,7 @@ def up(host: str | None, port: int | None, as_json: bool, data_dir: Path | None)
     async def program(signals: Signals) -> None:
         async with AsyncExitStack() as stack:
             stack.enter_context(observing())
+            await stack.enter_async_context(watched(settings.worker.watchdog_s))
             standin = await stack.enter_async_context(standing_in(settings))
             runtime = await stack.enter_async_context(opened(standin.settings))
             api_url = await stack.enter_async_context(serving(runtime))
@@ -50,6 +51,7 @@ def up(host: str | None, port: int | None, as_json: bool, data_dir: Path | None)
                 greet(standin, api_url, as_json=as_json)
             ready.cancel()
             await working
+            signals.cut_off()
 
     run(program)
 
@@ -66,6 +68,7 @@ def serve(host: str | None, port: int | None, as_json: bool, data_dir: Path | No
     async def program(signals: Signals) -> None:
         async with AsyncExitStack() as stack:
             stack.enter_context(observing())
+            await stack.enter_async_context(watched(settings.worker.watchdog_s))
             runtime = await stack.enter_async_context(opened(resolve(settings)))
             api_url = await stack.enter_async_context(serving(runtime))
             if as_json:

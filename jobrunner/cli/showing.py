@@ -10,8 +10,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from jobrunner.api.shapes import job_json
-from jobrunner.job import Job, Status
+from jobrunner.api.shapes import last_answer, webhooks_json
+from jobrunner.job import Job, Status, job_json
+from jobrunner.store.deliveries import Disabled
 from jobrunner.store.rows import Step
 from jobrunner.work import Artifact
 
@@ -54,7 +55,20 @@ def jobs_table(jobs: Sequence[Job]) -> Table:
     return table
 
 
-def job_table(job: Job, steps: Sequence[Step], artifacts: Sequence[Artifact]) -> Table:
+def print_deliveries(deliveries: Sequence[Job], *, as_json: bool) -> None:
+    if as_json:
+        print(to_json(webhooks_json(deliveries, ())))
+    else:
+        console().print("\n".join(map(_delivery_line, deliveries)) or "Nothing to send: it is being sent already.")
+
+
+def job_table(
+    job: Job,
+    steps: Sequence[Step],
+    artifacts: Sequence[Artifact],
+    deliveries: Sequence[Job],
+    disabled: Sequence[Disabled],
+) -> Table:
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="bold")
     table.add_column(overflow="fold")
@@ -75,6 +89,8 @@ def job_table(job: Job, steps: Sequence[Step], artifacts: Sequence[Artifact]) ->
         *(("error", _error_line(error)) for error in job.errors),
         *(("step", f"{step.name}: {step.state}{_remote(step)}") for step in steps),
         *(("file", f"{each.key} ({each.mime}, {each.size_bytes:,} bytes)") for each in artifacts),
+        *(("webhook", _delivery_line(each)) for each in deliveries),
+        *(("webhook", f"{each.url}: nothing is sent there since {_when(each.disabled_at)}") for each in disabled),
     ]
     for name, value in rows:
         if value:
@@ -101,6 +117,10 @@ def took(job: Job) -> str:
 
 def _error_line(error: Any) -> str:
     return f"{error.get('code')}: {error.get('message')}"
+
+
+def _delivery_line(delivery: Job) -> str:
+    return f"{delivery.params['url']}: {delivery.status} {last_answer(delivery) or ''}".rstrip()
 
 
 def _remote(step: Step) -> str:

@@ -103,13 +103,31 @@ class Launch:
         return ConfigError(f"The embedded {self.name} {what}. The end of {self.log}:\n" + "\n".join(lines))
 
 
-class _BeforeExec:
-    """Runs in the child between fork and exec: ties it to its parent's life, and takes root from it."""
+class Tied:
+    """Runs in a child between fork and exec: the kernel sends it `end` when the thread that started it has died."""
 
-    def __init__(self, end: signal.Signals, *, run_as: int | None) -> None:
+    def __init__(self, end: signal.Signals) -> None:
         self._libc = ctypes.CDLL(None, use_errno=True)  # loaded before the fork: loading takes locks
         self._parent = os.getpid()
         self._end = end
+
+    def __call__(self) -> None:
+        if sys.platform == "linux":
+            self._call("prctl", _PR_SET_PDEATHSIG, int(self._end), 0, 0, 0)
+            if os.getppid() != self._parent:
+                os._exit(1)  # the parent died before the kernel knew whom to tell
+
+    def _call(self, name: str, *arguments: int | bytes) -> None:
+        if getattr(self._libc, name)(*arguments) != 0:
+            code = ctypes.get_errno()
+            raise OSError(code, f"{name}: {os.strerror(code)}")
+
+
+class _BeforeExec(Tied):
+    """Also takes root from it."""
+
+    def __init__(self, end: signal.Signals, *, run_as: int | None) -> None:
+        super().__init__(end)
         self._run_as = run_as
         self._nobody = pwd.getpwnam("nobody")
 
@@ -117,10 +135,7 @@ class _BeforeExec:
         try:
             if self._run_as is not None:
                 self._leave_root(self._run_as)
-            if sys.platform == "linux":
-                self._call("prctl", _PR_SET_PDEATHSIG, int(self._end), 0, 0, 0)  # last: a change of uid clears it
-                if os.getppid() != self._parent:
-                    os._exit(1)  # the parent died before the kernel knew whom to tell
+            super().__call__()  # last: a change of uid unties it
         except BaseException as error:
             os.write(2, f"jobrunner: {error}\n".encode())  # the log is all that the parent gets to see
             raise
@@ -169,8 +184,3 @@ class _BeforeExec:
         status = Path("/proc/self/status").read_text(encoding="ascii")
         effective = re.search(r"^CapEff:\s*([0-9a-f]+)$", status, re.MULTILINE)
         return effective is not None and bool(int(effective[1], 16) >> _CAP_DAC_OVERRIDE & 1)
-
-    def _call(self, name: str, *arguments: int | bytes) -> None:
-        if getattr(self._libc, name)(*arguments) != 0:
-            code = ctypes.get_errno()
-            raise OSError(code, f"{name}: {os.strerror(code)}")

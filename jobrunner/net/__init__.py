@@ -2,7 +2,7 @@
 
 Two kinds of host are told apart. A *provider's* address stands in the operator's settings and is trusted: its
 session carries the key, so it refuses every other origin and every redirect. A URL that *users or providers'
-answers name* is not trusted: it is downloaded through a guard that looks at the address of every socket before it
+answers name* is not trusted: it is asked through a guard that looks at the address of every socket before it
 connects. The guard sits in the connector's `socket_factory`, since aiohttp asks no resolver about IP literals, and
 since a name may resolve differently the second time (DNS rebinding).
 """
@@ -15,7 +15,8 @@ import os
 import re
 import socket
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -48,12 +49,20 @@ class Downloaded:
     size_bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What a `post` was answered with; `retry_after_s` as the receiver asked."""
+
+    status: int
+    retry_after_s: float | None
+
+
 class _Refused(OSError):
     """The guard's veto. An OSError, so that aiohttp goes on to the next address and closes up behind itself."""
 
 
 class Net:
-    """Makes sessions and downloads. `allow`: private places that URLs may lead to (`net.allow` in settings)."""
+    """Makes sessions, downloads and posts. `allow`: private places that URLs may lead to (`net.allow` in settings)."""
 
     def __init__(self, allow: Sequence[str] = ()) -> None:
         self._policy = Policy(allow)
@@ -89,18 +98,19 @@ class Net:
         """
         if url[:5].lower() == "data:":
             return await asyncio.to_thread(_save_data_url, url, into, max_bytes)
-        try:
-            async with asyncio.timeout(total_s):
-                return await self._follow(url, into, max_bytes)
-        except TimeoutError:
-            message = f"{shown(url)} did not arrive within {total_s:g} s, or fell silent."
-            raise TransientError(message) from None
-        except aiohttp.ClientConnectorError as error:
-            if isinstance(error.os_error, _Refused):
-                raise UrlNotAllowed(f"{shown(url)} {error.os_error}") from None
-            raise TransientError(f"{shown(url)} cannot be reached: {error}") from error
-        except (aiohttp.ClientError, OSError) as error:
-            raise TransientError(f"{shown(url)} broke off: {type(error).__name__}: {error}") from error
+        async with _mapped_errors(url, total_s):
+            return await self._follow(url, into, max_bytes)
+
+    async def post(self, url: str, body: bytes, *, headers: Mapping[str, str], total_s: float) -> Answered:
+        """Send `body` to an https or allowed http `url`. Redirects are not followed, nor is the answer's body read.
+
+        Raises UrlNotAllowed; TransientError where no answer came within `total_s`.
+        """
+        async with _mapped_errors(url, total_s):
+            target, by_name = self._policy.vet(url)
+            session = self._session(guarded=not by_name)
+            async with session.post(target, data=body, headers=headers, allow_redirects=False) as answer:
+                return Answered(answer.status, retry_after_s(answer.headers))
 
     async def aclose(self) -> None:
         for session in self._sessions.values():
@@ -133,6 +143,22 @@ class Net:
         if not self._policy.may_reach(ipaddress.ip_address(host), port):
             raise _Refused("leads to an address that is not public; an operator can name it in `net.allow`.")
         return _keepalive_socket(info)
+
+
+@asynccontextmanager
+async def _mapped_errors(url: str, total_s: float) -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(total_s):
+            yield
+    except TimeoutError:
+        message = f"{shown(url)} did not answer in full within {total_s:g} s, or fell silent."
+        raise TransientError(message) from None
+    except aiohttp.ClientConnectorError as error:
+        if isinstance(error.os_error, _Refused):
+            raise UrlNotAllowed(f"{shown(url)} {error.os_error}") from None
+        raise TransientError(f"{shown(url)} cannot be reached: {error}") from error
+    except (aiohttp.ClientError, OSError) as error:
+        raise TransientError(f"{shown(url)} broke off: {type(error).__name__}: {error}") from error
 
 
 async def save(answer: aiohttp.ClientResponse, into: Path, *, max_bytes: int) -> Downloaded:

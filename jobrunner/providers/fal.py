@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args
+from urllib.parse import quote
 
 from jobrunner.errors import AttemptError, PermanentError, RateLimited, TransientError
 from jobrunner.net import Net
@@ -60,7 +61,10 @@ class Fal:
     async def submit(self, intent: Intent, desk: Desk) -> Handle:
         plan = intent.plan
         places = {str(file.id): await self._storage.place(file, desk) for file in plan.files}
-        async with self._line.open("POST", plan.endpoint, body=fill(plan.body, places), create=True) as answer:
+        path = plan.endpoint
+        if intent.webhook_url is not None:
+            path += f"?fal_webhook={quote(intent.webhook_url, safe='')}"
+        async with self._line.open("POST", path, body=fill(plan.body, places), create=True) as answer:
             return _handle(plan.model, await read_object(answer))
 
     async def poll(self, handle: Handle) -> Poll:

@@ -64,7 +64,8 @@ class Luma:
 
     async def submit(self, intent: Intent, desk: Desk) -> Handle:  # noqa: ARG002  # no files, in or out
         plan = intent.plan
-        async with self._line.open("POST", plan.endpoint, body=dict(plan.body), create=True) as answer:
+        body = dict(plan.body) | ({"callback_url": intent.webhook_url} if intent.webhook_url else {})
+        async with self._line.open("POST", plan.endpoint, body=body, create=True) as answer:
             generation = await read_object(answer)
             if not _has_id(generation):
                 raise BadAnswer("a generation without a usable id")

@@ -59,6 +59,7 @@ class Replicate:
     async def submit(self, intent: Intent, desk: Desk) -> Handle:
         plan = intent.plan
         body = fill(plan.body, {str(file.id): await self._given(file, desk) for file in plan.files})
+        body |= {"webhook": intent.webhook_url, "webhook_events_filter": ["completed"]} if intent.webhook_url else {}
         async with self._line.open("POST", plan.endpoint, body=body, create=True) as answer:
             prediction = await read_object(answer)
             if not _has_id(prediction):
@@ -143,8 +144,8 @@ def _has_id(prediction: Mapping[str, Any]) -> bool:
 def _handle(prediction: Mapping[str, Any]) -> Handle:
     urls = prediction.get("urls")
     kept = {str(key): str(url) for key, url in urls.items()} if isinstance(urls, Mapping) else {}
-    created = _time(prediction.get("created_at")) or time.time()
-    return Handle("replicate", prediction["id"], urls=kept, submitted_at=created)
+    at = _time(prediction.get("created_at")) or time.time()
+    return Handle("replicate", prediction["id"], urls=kept, submitted_at=at)
 
 
 def _made_from(prediction: Mapping[str, Any], plan: Plan) -> bool:

@@ -68,7 +68,7 @@ class Sync:
         headers = {"Idempotency-Key": key_of(intent)}
         try:
             async with (
-                _form(intent.plan, desk) as form,
+                _form(intent, desk) as form,
                 self._line.open("POST", intent.plan.endpoint, data=form, headers=headers, create=True) as answer,
             ):
                 return _handle((await read_object(answer)).get("id"))
@@ -139,11 +139,13 @@ def refused(provider: str, status: int, headers: Mapping[str, str], raw: bytes, 
 
 
 @asynccontextmanager
-async def _form(plan: Plan, desk: Desk) -> AsyncIterator[aiohttp.FormData]:
+async def _form(intent: Intent, desk: Desk) -> AsyncIterator[aiohttp.FormData]:
     """The plan as a multipart form, its files open to be streamed."""
-    form = aiohttp.FormData()
+    plan, form = intent.plan, aiohttp.FormData()
     form.add_field("model", plan.model)
     form.add_field("options", orjson.dumps(plan.body["options"]).decode())
+    if intent.webhook_url is not None:
+        form.add_field("webhookUrl", intent.webhook_url)
     async with AsyncExitStack() as stack:
         for field, file in zip(("video", "audio"), plan.files, strict=True):
             path = desk.path_of(file)

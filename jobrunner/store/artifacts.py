@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import os
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,6 +45,25 @@ class FileArtifacts:
             temporary.unlink(missing_ok=True)
         _sync_directory(target.parent)
         return Stored(target.stat().st_size, digest.hexdigest())
+
+    async def delete(self, keys: Collection[str]) -> None:
+        """Forget these files, if they are there; no row may name them any more."""
+        await asyncio.to_thread(self._delete, keys)
+
+    def _delete(self, keys: Collection[str]) -> None:
+        for key in keys:
+            (self._root / key).unlink(missing_ok=True)
+
+    async def older_than(self, moment: float, prefix: str) -> list[str]:
+        """The keys in one directory (`ab`) of files, unfinished ones too, last written before this Unix time."""
+        return await asyncio.to_thread(self._older_than, moment, self._root / prefix)
+
+    def _older_than(self, moment: float, directory: Path) -> list[str]:
+        if not directory.is_dir():
+            return []
+        with os.scandir(directory) as entries:
+            old = [entry.name for entry in entries if entry.is_file() and entry.stat().st_mtime < moment]
+        return [f"{directory.name}/{name}" for name in old]
 
     def path(self, key: str) -> Path:
         """The file behind `key`. Raises NotFound if it is gone."""

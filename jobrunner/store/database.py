@@ -14,6 +14,7 @@ import asyncpg
 from jobrunner.errors import ConfigError, InvalidRequest, Unavailable
 from jobrunner.job import Job
 from jobrunner.settings import Settings
+from jobrunner.store.outbox import Outbox
 from jobrunner.store.queries import query
 from jobrunner.store.record_tables import RecordTables
 from jobrunner.store.rows import Connection, job_of
@@ -22,12 +23,15 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 _AGAIN = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+_BROKEN = (asyncpg.PostgresConnectionError, ConnectionResetError)
+"""The connection broke: where that was during a COMMIT, nobody knows whether it was made."""
 _BAD_DATA = (
     asyncpg.DataError,
     asyncpg.IntegrityConstraintViolationError,
     asyncpg.CardinalityViolationError,  # one row twice in a batch: split, they follow each other
 )
 _AWAY = (
+    *_AGAIN,  # of a statement outside a transaction of ours: who asked comes again
     OSError,
     TimeoutError,
     asyncpg.PostgresConnectionError,
@@ -39,6 +43,7 @@ _AWAY = (
 _TRIES = 5
 _ACQUIRE_S = 5.0
 _COMMAND_S = 30.0
+_CLOSE_S = 1.0
 
 
 @asynccontextmanager
@@ -51,13 +56,17 @@ async def mapped_errors() -> AsyncIterator[None]:
         raise Unavailable(f"The database lacks jobrunner's tables ({error}): run `jobrunner migrate`.") from error
     except _AWAY as error:
         what = str(error) or type(error).__name__
-        raise Unavailable(f"Postgres did not answer ({what}); nothing was changed.") from error
+        raise Unavailable(f"Postgres did not answer ({what}).") from error
 
 
 class Database:
-    def __init__(self, pool: asyncpg.Pool, records: RecordTables) -> None:
+    """`on_deliveries` hears, after their commit, of the deliveries that came into being with a transition."""
+
+    def __init__(self, pool: asyncpg.Pool, records: RecordTables, outbox: Outbox) -> None:
         self.pool = pool
         self.records = records
+        self.outbox = outbox
+        self.on_deliveries: Callable[[list[Job]], None] = lambda _: None
 
     @classmethod
     @asynccontextmanager
@@ -87,10 +96,10 @@ class Database:
         try:
             async with mapped_errors(), pool.acquire() as connection:
                 await records.prepare(connection)
-            yield cls(pool, records)
+            yield cls(pool, records, Outbox(settings.webhooks.urls))
         finally:
             try:
-                await asyncio.wait_for(pool.close(), _ACQUIRE_S)
+                await asyncio.wait_for(pool.close(), _CLOSE_S)
             except TimeoutError:
                 pool.terminate()
 
@@ -103,27 +112,40 @@ class Database:
         return rows[0] if rows else None
 
     async def move_all(self, name: str, *values: Any) -> list[Job]:
-        """A statement that moves jobs: the application's own rows follow in the same transaction."""
-
-        async def work(connection: Connection) -> list[Job]:
-            jobs = [job_of(row) for row in await connection.fetch(query(name), *values)]
-            await self.records.mirror(connection, jobs)
-            return jobs
-
-        return await self.transaction(work)
+        """A statement that moves jobs."""
+        return await self.moving(lambda connection: connection.fetch(query(name), *values))
 
     async def move(self, name: str, *values: Any) -> Job | None:
         jobs = await self.move_all(name, *values)
         return jobs[0] if jobs else None
 
-    async def transaction(self, work: Callable[[Connection], Awaitable[R]]) -> R:
-        """Run `work` in one transaction, again after a deadlock or serialization failure."""
+    async def moving(self, work: Callable[[Connection], Awaitable[list[asyncpg.Record]]]) -> list[Job]:
+        """Run `work`, which answers the rows of the jobs that it moved, with what must follow in its transaction.
+
+        The application's own rows are kept in step, and deliveries tell webhooks of the jobs that ended.
+        """
+
+        async def moved(connection: Connection) -> tuple[list[Job], list[Job]]:
+            jobs = [job_of(row) for row in await work(connection)]
+            await self.records.mirror(connection, jobs)
+            return jobs, await self.outbox.fill(connection, jobs)
+
+        jobs, deliveries = await self.transaction(moved)
+        self.on_deliveries(deliveries)
+        return jobs
+
+    async def transaction(self, work: Callable[[Connection], Awaitable[R]], *, repeatable: bool = False) -> R:
+        """Run `work` in one transaction, again after a deadlock or serialization failure.
+
+        `repeatable`: done twice it is done once, so it is run again also where the answer to its COMMIT was lost.
+        """
+        again = (*_AGAIN, *_BROKEN) if repeatable else _AGAIN
         async with mapped_errors():
             for tried in range(1, _TRIES + 1):
                 try:
                     async with self.pool.acquire(timeout=_ACQUIRE_S) as connection, connection.transaction():
                         return await work(connection)
-                except _AGAIN as error:
+                except again as error:
                     if tried == _TRIES:
                         raise Unavailable(f"Postgres gave up {_TRIES} times over: {error}") from error
                     await asyncio.sleep(random.uniform(0, 0.02 * 2**tried))  # noqa: S311  # jitter

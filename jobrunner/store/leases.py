@@ -1,15 +1,26 @@
 """Leases: who may run jobs until when, and whose jobs are taken from the dead."""
 
+from collections.abc import Collection
+from datetime import datetime
+from typing import cast
 from uuid import UUID
+
+import asyncpg
 
 from jobrunner.job import CRASH_LIMIT, Job
 from jobrunner.store.database import Database
 from jobrunner.store.queries import query
-from jobrunner.store.rows import Connection, job_of, to_json
+from jobrunner.store.rows import Connection, to_json
 
 CRASH_RECORD = {
     "code": "worker_crashed",
-    "message": "The worker that ran this attempt died or lost its lease.",
+    "message": "The worker that ran this job and no other died or lost its lease.",
+    "retryable": True,
+}
+LOSS_RECORD = {
+    "code": "worker_lost",
+    "message": "The worker that ran this job among others died or lost its lease. It is not held against the job, "
+    "which goes on apart from jobs that are above suspicion.",
     "retryable": True,
 }
 CANCEL_RECORD = {
@@ -25,8 +36,10 @@ class Leases:
 
     async def register(
         self, worker: UUID, *, host: str, pid: int, queue: str, version: str, max_jobs: int, lease_s: float
-    ) -> None:
-        await self._db.rows("register_worker", worker, host, pid, queue, version, max_jobs, lease_s)
+    ) -> datetime:
+        """When that was, by Postgres' clock."""
+        [row] = await self._db.rows("register_worker", worker, host, pid, queue, version, max_jobs, lease_s)
+        return cast("datetime", row["started_at"])
 
     async def renew(self, worker: UUID, *, lease_s: float, in_flight: int) -> list[UUID] | None:
         """The worker's jobs that a person wants cancelled, or None if the worker was declared dead."""
@@ -36,21 +49,26 @@ class Leases:
     async def retire(self, worker: UUID) -> None:
         await self._db.rows("retire_worker", worker)
 
-    async def rescue(self) -> list[Job]:
-        """Declare overdue workers dead and move their jobs, in one transaction: a late heartbeat waits for it."""
+    async def rescue(self, gone: UUID | None = None) -> list[Job]:
+        """Declare overdue workers dead and move their jobs, in one transaction: a late heartbeat waits for it.
 
-        async def work(connection: Connection) -> list[Job]:
-            workers = [row["id"] for row in await connection.fetch(query("overdue_workers"))]
+        `gone`: instead only this one, whose process has ended, however long its lease would last.
+        """
+
+        async def work(connection: Connection) -> list[asyncpg.Record]:
+            workers = [row["id"] for row in await connection.fetch(query("overdue_workers"), gone)]
             if not workers:
                 return []
             await connection.execute(query("bury_workers"), workers)
-            records = to_json(CRASH_RECORD), to_json(CANCEL_RECORD)
-            rows = await connection.fetch(query("rescue_jobs"), workers, CRASH_LIMIT, *records)
-            jobs = [job_of(row) for row in rows]
-            await self._db.records.mirror(connection, jobs)
-            return jobs
+            records = to_json(CRASH_RECORD), to_json(LOSS_RECORD), to_json(CANCEL_RECORD)
+            return await connection.fetch(query("rescue_jobs"), workers, CRASH_LIMIT, *records)
 
-        return await self._db.transaction(work)
+        return await self._db.moving(work)
+
+    async def due_suspects(self, queue: str, tasks: Collection[str]) -> dict[int, int]:
+        """How many jobs of each suspicion are due, the least suspect first."""
+        rows = await self._db.rows("due_suspects", queue, list(tasks))
+        return {row["suspicion"]: row["due"] for row in rows}
 
     async def alive_workers(self, queue: str) -> int:
         row = await self._db.row("alive_workers", queue)

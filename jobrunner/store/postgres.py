@@ -10,12 +10,16 @@ from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
 
+import asyncpg
+
 from jobrunner.job import Job, Status
 from jobrunner.settings import Settings
 from jobrunner.store.database import Database, in_halves
+from jobrunner.store.deliveries import Deliveries
 from jobrunner.store.leases import Leases
 from jobrunner.store.migrate import pending
 from jobrunner.store.mints import Mints
+from jobrunner.store.pruning import Pruning
 from jobrunner.store.queries import query
 from jobrunner.store.rows import (
     Active,
@@ -30,6 +34,7 @@ from jobrunner.store.rows import (
     artifact_of,
     columns,
     error_json,
+    job_columns,
     job_of,
     step_columns,
     step_of,
@@ -43,12 +48,17 @@ Inserted = tuple[Job, str | None]
 
 
 class Store:
-    """`leases` are the workers' rows, `mints` what was signed for the chain."""
+    """`leases` are the workers' rows, `mints` what was signed for the chain, `deliveries` what webhooks are told.
+
+    `pruning` takes out what is old.
+    """
 
     def __init__(self, database: Database) -> None:
         self._db = database
         self.leases = Leases(database)
         self.mints = Mints(database)
+        self.deliveries = Deliveries(database)
+        self.pruning = Pruning(database)
 
     @classmethod
     @asynccontextmanager
@@ -64,16 +74,18 @@ class Store:
         return await in_halves(self._insert, jobs)
 
     async def _insert(self, jobs: Sequence[NewJob]) -> list[Inserted | BaseException]:
-        async def work(connection: Connection) -> tuple[dict[UUID, Job], dict[str, tuple[Job, str]]]:
-            rows = await connection.fetch(query("insert_jobs"), *_job_columns(jobs))
-            created = {row["id"]: job_of(row) for row in rows}
-            await self._db.records.mirror(connection, list(created.values()))
-            keys = [job.idempotency_key for job in jobs if job.id not in created]
-            known = await connection.fetch(query("jobs_by_key"), keys) if keys else []
-            return created, {row["idempotency_key"]: (job_of(row), row["request_digest"]) for row in known}
+        async def work(connection: Connection) -> list[asyncpg.Record]:
+            created = await connection.fetch(query("insert_jobs"), *job_columns(jobs))
+            await self._db.records.mirror(connection, [job_of(row) for row in created])
+            if len(created) == len(jobs):
+                return created
+            named = columns((job.id, job.idempotency_key) for job in jobs)
+            return await connection.fetch(query("jobs_by_id_or_key"), *named)
 
-        created, known = await self._db.transaction(work)
-        return [(created[job.id], None) if job.id in created else known[job.idempotency_key or ""] for job in jobs]
+        rows = await self._db.transaction(work, repeatable=True)
+        ours = {row["id"]: job_of(row) for row in rows}
+        by_key = {row["idempotency_key"]: (job_of(row), row["request_digest"]) for row in rows}
+        return [(ours[job.id], None) if job.id in ours else by_key[job.idempotency_key or ""] for job in jobs]
 
     async def get(self, job_id: UUID) -> Job | None:
         row = await self._db.row("job", job_id)
@@ -116,31 +128,47 @@ class Store:
     async def artifacts_of(self, job_ids: Collection[UUID]) -> list[Artifact]:
         return [artifact_of(row) for row in await self._db.rows("artifacts_of", list(job_ids))]
 
+    async def jobs_of_remote(self, provider: str, remote_id: str) -> list[UUID]:
+        """The job whose work this id of a provider's is, if it is anyone's."""
+        return [row["job_id"] for row in await self._db.rows("jobs_of_remote", provider, remote_id)]
+
     async def steps_of(self, job_id: UUID) -> list[Step]:
         return [step_of(row) for row in await self._db.rows("steps_of", job_id)]
 
     # ---- a worker's writes ---------------------------------------------------------------------
 
     async def claim(
-        self, worker: UUID, *, queue: str, tasks: Collection[str], limit: int, ids: Collection[UUID] | None
+        self,
+        worker: UUID,
+        *,
+        queue: str,
+        tasks: Collection[str],
+        limit: int,
+        ids: Collection[UUID] | None = None,
+        suspicion: int = 0,
     ) -> list[Job]:
         """Take the named jobs that are due, or (`ids` None) whatever is due; each with a higher fence."""
         wanted = None if ids is None else list(ids)
-        return await self._db.move_all("claim", worker, queue, list(tasks), limit, wanted)
+        return await self._db.move_all("claim", worker, queue, list(tasks), limit, wanted, suspicion)
 
     async def held(self, worker: UUID) -> list[Job]:
         return [job_of(row) for row in await self._db.rows("held_jobs", worker)]
 
     async def look_up(self, queue: str, ids: Collection[UUID]) -> list[Looked]:
         rows = await self._db.rows("look_up", list(ids), queue)
-        return [Looked(row["id"], row["task"], Status(row["status"]), row["due_at"], row["early"]) for row in rows]
+        return [Looked(**{**dict(row), "status": Status(row["status"])}) for row in rows]
 
     async def finish(self, worker: UUID, ends: Sequence[Finish]) -> list[Job | BaseException | None]:
-        """The rows as written, in order; None where the job is no longer this worker's at that fence."""
+        """The rows as written, in order; None where the job is no longer this worker's at that fence.
+
+        An end that stands already was written by a commit whose answer was lost.
+        """
 
         async def write(batch: Sequence[Finish]) -> list[Job | BaseException | None]:
-            moved = await self._db.move_all("finish", worker, *_finish_columns(batch))
-            rows = {job.id: job for job in moved}
+            rows = {job.id: job for job in await self._db.move_all("finish", worker, *_finish_columns(batch))}
+            if len(rows) < len(batch):
+                stand = {job.id: job for job in await self.ended([end.id for end in batch])}
+                rows |= {end.id: stand[end.id] for end in batch if end.id in stand and _stands(end, stand[end.id])}
             return [rows.get(end.id) for end in batch]
 
         return await in_halves(write, ends)
@@ -182,7 +210,7 @@ class Store:
 
     async def active_page(self, queue: str, after: UUID, limit: int) -> list[Active]:
         rows = await self._db.rows("active_page", queue, after, limit)
-        return [Active(row["id"], row["task"], Status(row["status"]), row["due_at"], row["updated_at"]) for row in rows]
+        return [Active(**{**dict(row), "status": Status(row["status"])}) for row in rows]
 
     async def adopt(
         self,
@@ -194,31 +222,22 @@ class Store:
     ) -> list[Job]:
         """Take in rows that an application inserted; `judge` answers (module, retries) or the error to fail with."""
 
-        async def work(connection: Connection) -> list[Job]:
-            jobs: list[Job] = []
+        async def work(connection: Connection) -> list[asyncpg.Record]:
+            moved: list[asyncpg.Record] = []
             for row in await connection.fetch(query("foreign_jobs"), list(tasks), limit):
                 verdict = judge(job_of(row))
                 if isinstance(verdict, tuple):
                     taken = await connection.fetch(query("adopt_job"), row["id"], *verdict, queue)
                 else:
                     taken = await connection.fetch(query("refuse_job"), row["id"], "", error_json(verdict))
-                jobs += map(job_of, taken)
-            await self._db.records.mirror(connection, jobs)
-            return jobs
+                moved += taken
+            return moved
 
-        return await self._db.transaction(work)
+        return await self._db.moving(work)
 
     async def missing_migrations(self) -> list[str]:
         """Also the cheapest question there is: it answers when Postgres does."""
         return await self._db.transaction(pending)
-
-
-def _job_columns(jobs: Sequence[NewJob]) -> list[list[Any]]:
-    return columns(
-        (job.id, job.task, job.module, job.params.decode(), job.queue, job.user_id, job.record_id)
-        + (to_json(job.metadata), job.idempotency_key, job.digest, job.retries, job.run_at, job.delay_s)
-        for job in jobs
-    )
 
 
 def _artifact_row(artifact: Artifact, step: str | None) -> tuple[Any, ...]:
@@ -226,6 +245,10 @@ def _artifact_row(artifact: Artifact, step: str | None) -> tuple[Any, ...]:
         *(artifact.id, artifact.job_id, step, artifact.kind, artifact.mime, artifact.size_bytes, artifact.sha256),
         *(artifact.key, artifact.width, artifact.height, artifact.duration_s, artifact.user_id),
     )
+
+
+def _stands(end: Finish, job: Job) -> bool:
+    return (job.fence, job.status, job.failures) == (end.fence, end.transition.status, end.transition.failures)
 
 
 def _finish_columns(ends: Sequence[Finish]) -> list[list[Any]]:

@@ -3,29 +3,31 @@
 
 -- name: insert_jobs
 INSERT INTO jobrunner.jobs (id, task, module, params, queue, user_id, record_id, metadata, idempotency_key,
-                            request_digest, retries, due_at)
+                            request_digest, retries, due_at, webhook)
 SELECT id, task, module, params::jsonb, queue, user_id, record_id, metadata::jsonb, idempotency_key,
-       request_digest, retries, coalesce(run_at, now() + delay_s * interval '1 second')
+       request_digest, retries, coalesce(run_at, now() + delay_s * interval '1 second'), webhook
 FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
-            $9::text[], $10::text[], $11::int[], $12::timestamptz[], $13::float8[])
+            $9::text[], $10::text[], $11::int[], $12::timestamptz[], $13::float8[], $14::text[])
   AS new (id, task, module, params, queue, user_id, record_id, metadata, idempotency_key,
-          request_digest, retries, run_at, delay_s)
+          request_digest, retries, run_at, delay_s, webhook)
 ORDER BY idempotency_key, id
-ON CONFLICT (idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
+ON CONFLICT DO NOTHING -- the key was used before, or the row was written by a commit whose answer was lost
 RETURNING *
 
--- name: jobs_by_key
-SELECT * FROM jobrunner.jobs WHERE idempotency_key = ANY ($1::text[])
+-- name: jobs_by_id_or_key
+SELECT * FROM jobrunner.jobs WHERE id = ANY ($1::uuid[]) OR idempotency_key = ANY ($2::text[])
 
 -- name: claim
--- $1 worker, $2 queue, $3 known tasks, $4 how many, $5 the ids that Redis named, or NULL to take what is due.
+-- $1 worker, $2 queue, $3 known tasks, $4 how many, $5 the ids that Redis named, or NULL to take what is due,
+-- $6 how suspect: workers take jobs of suspicion 0, each ward those of one other.
 -- The lock makes a burial wait for this statement, or this statement see the burial: the dead claim nothing.
 WITH alive AS MATERIALIZED (
   SELECT id FROM jobrunner.workers WHERE id = $1 AND dead_at IS NULL FOR KEY SHARE
 ), due AS (
   SELECT id FROM jobrunner.jobs
   WHERE status = 'pending' AND module IS NOT NULL AND queue = $2 AND due_at <= now()
-    AND task = ANY ($3::text[]) AND ($5::uuid[] IS NULL OR id = ANY ($5)) AND EXISTS (SELECT FROM alive)
+    AND task = ANY ($3::text[]) AND ($5::uuid[] IS NULL OR id = ANY ($5)) AND suspicion = $6
+    AND EXISTS (SELECT FROM alive)
   ORDER BY due_at, id LIMIT $4 FOR UPDATE SKIP LOCKED
 )
 UPDATE jobrunner.jobs AS job
@@ -39,7 +41,7 @@ SELECT * FROM jobrunner.jobs WHERE worker_id = $1 AND status = 'in_progress'
 
 -- name: look_up
 -- What the ids that Redis named and the claim did not take really are.
-SELECT id, task, status, due_at, due_at > now() AS early FROM jobrunner.jobs
+SELECT id, task, status, due_at, due_at > now() AS early, now() AS read_at, suspicion FROM jobrunner.jobs
 WHERE id = ANY ($1::uuid[]) AND queue = $2
 
 -- name: finish
@@ -122,6 +124,7 @@ WHERE job_id = ANY ($1::uuid[]) ORDER BY created_at, id
 -- name: register_worker
 INSERT INTO jobrunner.workers (id, host, pid, queue, version, max_jobs, lease_until)
 VALUES ($1, $2, $3, $4, $5, $6, now() + $7 * interval '1 second')
+RETURNING started_at
 
 -- name: renew_lease
 -- No row: somebody declared this worker dead. Otherwise: the jobs it holds that a person wants cancelled.
@@ -141,32 +144,46 @@ UPDATE jobrunner.workers SET in_flight = 0, lease_until = now(),
 WHERE id = $1 AND dead_at IS NULL
 
 -- name: overdue_workers
-SELECT id FROM jobrunner.workers WHERE dead_at IS NULL AND lease_until < now()
+-- $1 the one whose process is known to be gone, or NULL. A dead one that holds jobs was declared so by hand.
+SELECT id FROM jobrunner.workers AS worker
+WHERE id = $1::uuid OR $1 IS NULL AND (
+  dead_at IS NULL AND lease_until < now()
+  OR dead_at IS NOT NULL AND EXISTS (SELECT FROM jobrunner.jobs WHERE worker_id = worker.id))
 ORDER BY id FOR UPDATE SKIP LOCKED
 
 -- name: bury_workers
-UPDATE jobrunner.workers SET dead_at = now() WHERE id = ANY ($1::uuid[])
+UPDATE jobrunner.workers SET dead_at = coalesce(dead_at, now()) WHERE id = ANY ($1::uuid[])
 
 -- name: rescue_jobs
--- $1 dead workers, $2 at how many crashes a job is given up, $3 the error record of one that is, $4 that of one whose
--- cancellation its worker did not live to write.
-WITH lost AS (
-  SELECT id FROM jobrunner.jobs WHERE worker_id = ANY ($1::uuid[]) AND status = 'in_progress'
+-- $1 dead workers, $2 at how many crashes a job is given up, $3 the error record of a job that its worker died with
+-- alone, $4 that of one that had neighbours, $5 that of one whose cancellation its worker did not live to write.
+-- A crash is certainly the fault of a job that was alone. Of several it may be any: none is charged, all are suspect.
+WITH lost AS MATERIALIZED (
+  SELECT id, worker_id FROM jobrunner.jobs WHERE worker_id = ANY ($1::uuid[]) AND status = 'in_progress'
   ORDER BY id FOR UPDATE
+), judged AS (
+  SELECT id, (count(*) OVER (PARTITION BY worker_id) = 1)::int AS guilt FROM lost
 )
 UPDATE jobrunner.jobs AS job
-SET worker_id = NULL, crashes = crashes + 1, due_at = now(), updated_at = now(),
+SET worker_id = NULL, crashes = crashes + guilt, suspicion = suspicion + 1, due_at = now(), updated_at = now(),
     status = CASE WHEN cancel_requested_at IS NOT NULL THEN 'cancelled'
-                  WHEN crashes + 1 >= $2 THEN 'failed' ELSE 'pending' END,
-    error = CASE WHEN cancel_requested_at IS NOT NULL THEN $4::jsonb WHEN crashes + 1 >= $2 THEN $3::jsonb END,
-    errors = errors || jsonb_build_array($3::jsonb || jsonb_build_object('attempt', fence, 'at', now())),
-    completed_at = CASE WHEN cancel_requested_at IS NOT NULL OR crashes + 1 >= $2 THEN now() END
-FROM lost WHERE job.id = lost.id
+                  WHEN crashes + guilt >= $2 THEN 'failed' ELSE 'pending' END,
+    error = CASE WHEN cancel_requested_at IS NOT NULL THEN $5::jsonb WHEN crashes + guilt >= $2 THEN $3::jsonb END,
+    errors = errors || jsonb_build_array(CASE guilt WHEN 1 THEN $3::jsonb ELSE $4::jsonb END
+                                         || jsonb_build_object('attempt', fence, 'at', now())),
+    completed_at = CASE WHEN cancel_requested_at IS NOT NULL OR crashes + guilt >= $2 THEN now() END
+FROM judged WHERE job.id = judged.id
 RETURNING job.*
 
+-- name: due_suspects
+SELECT suspicion, count(*) AS due FROM jobrunner.jobs
+WHERE status = 'pending' AND suspicion > 0 AND module IS NOT NULL AND queue = $1 AND task = ANY ($2::text[])
+  AND due_at <= now()
+GROUP BY suspicion ORDER BY suspicion
+
 -- name: active_page
--- A page of what Redis should know, by id; in_progress rows carry when their worker's right to them ends.
-SELECT id, task, status, due_at, updated_at FROM jobrunner.jobs
+-- A page of what Redis should know, by id.
+SELECT id, task, status, due_at, updated_at, now() AS read_at, suspicion FROM jobrunner.jobs
 WHERE status IN ('pending', 'in_progress') AND module IS NOT NULL AND queue = $1 AND id > $2
 ORDER BY id LIMIT $3
 
@@ -195,10 +212,11 @@ SELECT * FROM jobrunner.jobs WHERE id = $1
 SELECT * FROM jobrunner.jobs WHERE id = ANY ($1::uuid[]) AND status IN ('completed', 'failed', 'cancelled')
 
 -- name: list_jobs
--- Newest first, from behind the cursor ($6, $7).
+-- Newest first, from behind the cursor ($6, $7). Deliveries are shown to whoever asks for their module.
 SELECT * FROM jobrunner.jobs
 WHERE module IS NOT NULL
-  AND ($1::text IS NULL OR status = $1) AND ($2::text IS NULL OR task = $2) AND ($3::text IS NULL OR module = $3)
+  AND ($1::text IS NULL OR status = $1) AND ($2::text IS NULL OR task = $2)
+  AND CASE WHEN $3::text IS NULL THEN module <> 'webhook' ELSE module = $3 END
   AND ($4::text IS NULL OR user_id = $4)
   AND ($6::timestamptz IS NULL OR (created_at, id) < ($6, $7::uuid))
 ORDER BY created_at DESC, id DESC LIMIT $5
@@ -226,12 +244,39 @@ WITH forgotten AS (
          AND (job.status = 'cancelled' OR job.error ->> 'code' IN ('timeout', 'soft_timeout', 'artifact_expired')))
 )
 UPDATE jobrunner.jobs
-SET status = 'pending', due_at = now(), failures = 0, crashes = 0, error = NULL, completed_at = NULL,
+SET status = 'pending', due_at = now(), failures = 0, crashes = 0, suspicion = 0, error = NULL, completed_at = NULL,
     cancel_requested_at = NULL, progress = NULL, progress_note = NULL, updated_at = now(),
     errors = errors || jsonb_build_array(jsonb_build_object(
       'code', 'retried_by_hand', 'message', 'Retried by hand after: ' || status, 'attempt', fence, 'at', now()))
 WHERE id = $1 AND status IN ('failed', 'cancelled') AND module <> ''
 RETURNING *
+
+-- name: disabled_webhooks
+SELECT url, reason, disabled_at FROM jobrunner.webhooks_disabled WHERE url = ANY ($1::text[])
+
+-- name: disable_webhook
+INSERT INTO jobrunner.webhooks_disabled (url, reason) VALUES ($1, $2) ON CONFLICT (url) DO NOTHING
+
+-- name: enable_webhooks
+DELETE FROM jobrunner.webhooks_disabled WHERE url = ANY ($1::text[])
+
+-- name: deliveries_of
+SELECT * FROM jobrunner.jobs WHERE module = 'webhook' AND params ->> 'job_id' = $1 ORDER BY id
+
+-- name: last_deliveries_of
+-- The newest to each receiver.
+SELECT DISTINCT ON (params ->> 'url') * FROM jobrunner.jobs
+WHERE module = 'webhook' AND params ->> 'job_id' = $1
+ORDER BY params ->> 'url', id DESC
+
+-- name: hasten_deliveries
+UPDATE jobrunner.jobs SET due_at = now(), updated_at = now()
+WHERE id = ANY ($1::uuid[]) AND status = 'pending' AND due_at > now()
+RETURNING *
+
+-- name: jobs_of_remote
+-- Whose work a provider's id is.
+SELECT job_id FROM jobrunner.steps WHERE provider = $1 AND remote_id = $2
 
 -- name: alive_workers
 SELECT count(*) FROM jobrunner.workers WHERE dead_at IS NULL AND lease_until > now() AND queue = $1
@@ -280,3 +325,44 @@ WITH settled AS (
 )
 UPDATE jobrunner.jobs AS job SET irrevocable_at = NULL, updated_at = now()
 FROM settled WHERE job.id = settled.job_id AND $2 <> 'mined'
+
+-- name: prune_jobs
+-- Steps and artifacts follow their job; the artifacts' files are the caller's to delete.
+WITH old AS MATERIALIZED (
+  SELECT id FROM jobrunner.jobs
+  WHERE created_at < now() - $1 * interval '1 day' AND completed_at < now() - $1 * interval '1 day'
+    AND status IN ('completed', 'failed', 'cancelled')
+  ORDER BY created_at, id LIMIT $2 FOR UPDATE SKIP LOCKED
+), files AS (
+  SELECT key FROM jobrunner.artifacts WHERE job_id IN (SELECT id FROM old)
+), gone AS (
+  DELETE FROM jobrunner.jobs WHERE id IN (SELECT id FROM old) RETURNING id
+)
+SELECT (SELECT count(*) FROM gone) AS jobs, ARRAY(SELECT key FROM files) AS keys
+
+-- name: prune_uploads
+-- A job names the uploads that it uses anywhere in its params.
+WITH used AS (
+  SELECT found[1]::uuid AS id
+  FROM jobrunner.jobs, regexp_matches(lower(params::text), '([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})', 'g') AS found
+  WHERE status IN ('pending', 'in_progress')
+), old AS (
+  SELECT id FROM jobrunner.artifacts
+  WHERE job_id IS NULL AND created_at < now() - $1 * interval '1 day' AND id NOT IN (SELECT id FROM used)
+  ORDER BY created_at LIMIT $2
+)
+DELETE FROM jobrunner.artifacts WHERE id IN (SELECT id FROM old) RETURNING key
+
+-- name: prune_workers
+WITH old AS (
+  SELECT id FROM jobrunner.workers AS worker
+  WHERE dead_at < now() - interval '1 day' AND NOT EXISTS (SELECT FROM jobrunner.jobs WHERE worker_id = worker.id)
+  ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED
+)
+DELETE FROM jobrunner.workers WHERE id IN (SELECT id FROM old) RETURNING id
+
+-- name: artifacts_known
+SELECT id FROM jobrunner.artifacts WHERE id = ANY ($1::uuid[])
+
+-- name: jobs_in_progress
+SELECT id FROM jobrunner.jobs WHERE id = ANY ($1::uuid[]) AND status = 'in_progress'

@@ -34,6 +34,7 @@ class NewJob:
     digest: str | None = None
     run_at: datetime | None = None
     delay_s: float = 0.0
+    webhook: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,24 +80,28 @@ class ProgressNote:
 
 @dataclass(frozen=True, slots=True)
 class Active:
-    """What Redis should know of a job that has not ended."""
+    """What Redis should know of a job that has not ended. `read_at`: now, by Postgres' clock; ours may be wrong."""
 
     id: UUID
     task: str
     status: Status
     due_at: datetime
     updated_at: datetime
+    read_at: datetime
+    suspicion: int
 
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """What an id that Redis named really is. `early`: pending, and not due yet."""
+    """What an id that Redis named really is. `early`: pending, and not due yet; `read_at`: now, by Postgres' clock."""
 
     id: UUID
     task: str
     status: Status
     due_at: datetime
     early: bool
+    read_at: datetime
+    suspicion: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +176,15 @@ def artifact_of(row: asyncpg.Record) -> Artifact:
 def _plain(value: Any) -> Any:
     """An id as a plain UUID: a plan may hold it, and orjson does not write asyncpg's subclass."""
     return UUID(int=value.int) if isinstance(value, UUID) else value
+
+
+def job_columns(jobs: Sequence[NewJob]) -> list[list[Any]]:
+    """The arrays that `insert_jobs` unnests."""
+    return columns(
+        (job.id, job.task, job.module, job.params.decode(), job.queue, job.user_id, job.record_id)
+        + (to_json(job.metadata), job.idempotency_key, job.digest, job.retries, job.run_at, job.delay_s, job.webhook)
+        for job in jobs
+    )
 
 
 def step_columns(steps: Sequence[Step]) -> list[list[Any]]:

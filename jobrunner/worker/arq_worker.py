@@ -20,10 +20,11 @@ from jobrunner.broker.connection import arq_settings
 from jobrunner.broker.queue import deserialize, serialize
 from jobrunner.declare import TaskSpec
 from jobrunner.errors import ConfigError, JobrunnerError
-from jobrunner.observe import observing
+from jobrunner.observe import observing, watched
 from jobrunner.runtime import load_tasks, opened, resolve
 from jobrunner.settings import Settings, load
-from jobrunner.worker.loop import WorkerLoop, health_check_key
+from jobrunner.worker.health import health_check_key
+from jobrunner.worker.loop import WorkerLoop
 
 _KNOWN_ARQ = "0.28.0"
 
@@ -45,7 +46,9 @@ class Worker(arq.worker.Worker):
     async def main(self) -> None:
         async with AsyncExitStack() as stack:
             stack.enter_context(observing())
-            runtime = await stack.enter_async_context(opened(resolve(load())))
+            settings = resolve(load())
+            await stack.enter_async_context(watched(settings.worker.watchdog_s))
+            runtime = await stack.enter_async_context(opened(settings))
             self._inner = WorkerLoop(runtime, burst=self.burst)
             await run_until_signalled(self._inner)
 

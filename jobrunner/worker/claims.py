@@ -3,11 +3,11 @@
 import logging
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from jobrunner.broker.queue import Entry, Queue
+from jobrunner.broker.queue import Entry, Queue, now_ms
 from jobrunner.declare import TaskSpec
 from jobrunner.errors import Unavailable
 from jobrunner.events import emit
@@ -24,7 +24,10 @@ _ELSEWHERE_S = 30.0
 
 
 class Claims:
-    """`worker` tells under which identity (it changes when the worker was declared dead), `running` what runs here."""
+    """`worker` tells under which identity (it changes when the worker was declared dead), `running` what runs here.
+
+    A ward's, for jobs of a `suspicion`, come straight from Postgres: Redis names all that is due, suspect or not.
+    """
 
     def __init__(
         self,
@@ -34,12 +37,14 @@ class Claims:
         *,
         worker: Callable[[], UUID],
         running: Callable[[], Collection[UUID]],
+        suspicion: int = 0,
     ) -> None:
         self._store = store
         self._queue = queue
         self._tasks = tasks
         self._worker = worker
         self._running = running
+        self._suspicion = suspicion
         self._unsure = False
         self._holds_ms = {name: hold_ms(spec) for name, spec in tasks.items()}
         self.away_since: float | None = None
@@ -48,6 +53,8 @@ class Claims:
         """Jobs that are now ours, and when the next one is due. Raises Unavailable where Postgres is away."""
         if self._unsure and (jobs := await self._unheard()):
             return jobs, 0.0
+        if self._suspicion:
+            return await self._claim_suspects(free)
         try:
             claimed = await self._queue.claim(free, self._holds_ms)
             self.away_since = None
@@ -62,6 +69,14 @@ class Claims:
         await self._return_others([each for each in ids if each not in taken])
         return jobs, 0.0
 
+    async def _claim_suspects(self, free: int) -> tuple[list[Job], float | None]:
+        jobs = await self._claim_rows(free, None)
+        try:
+            await self._queue.hold({str(job.id): now_ms() + self._holds_ms[job.task] for job in jobs})
+        except Unavailable as error:
+            emit("redis.untold", logging.WARNING, jobs=len(jobs), error=str(error))
+        return jobs, 0.0 if jobs else None
+
     async def _claim_without_redis(self, free: int, error: Unavailable) -> tuple[list[Job], float | None]:
         now = time.monotonic()
         if self.away_since is None:
@@ -74,7 +89,12 @@ class Claims:
     async def _claim_rows(self, limit: int, ids: Sequence[UUID] | None) -> list[Job]:
         try:
             return await self._store.claim(
-                self._worker(), queue=self._queue.name, tasks=self._tasks.keys(), limit=limit, ids=ids
+                self._worker(),
+                queue=self._queue.name,
+                tasks=self._tasks.keys(),
+                limit=limit,
+                ids=ids,
+                suspicion=self._suspicion,
             )
         except Unavailable:
             self._unsure = True
@@ -116,10 +136,12 @@ class Claims:
     def _later(self, row: Looked) -> Entry:
         if row.early:
             return Entry(row.id, row.task, row.due_at)
+        if row.suspicion:  # a ward takes it from Postgres
+            return Entry(row.id, row.task, row.read_at + timedelta(seconds=_ELSEWHERE_S))
         if row.task in self._tasks:  # locked by a transaction under way
-            return Entry(row.id, row.task, datetime.now(UTC) + timedelta(seconds=BACKOFF_S))
+            return Entry(row.id, row.task, row.read_at + timedelta(seconds=BACKOFF_S))
         emit("task.not_here", logging.WARNING, task=row.task, job_id=str(row.id))
-        return Entry(row.id, row.task, datetime.now(UTC) + timedelta(seconds=_ELSEWHERE_S))
+        return Entry(row.id, row.task, row.read_at + timedelta(seconds=_ELSEWHERE_S))
 
 
 def _job_id(raw: str) -> UUID | None:

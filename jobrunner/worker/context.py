@@ -59,6 +59,10 @@ class Context:
             return await self._saved(step, kind, lambda: self._download(source))
         return await self._known(artifact_id, kind)
 
+    async def send_webhook(self, url: str, message_id: str, body: bytes) -> int:
+        await self._steps.guard()
+        return await self._tools.receivers.send(url, message_id, body)
+
     def path(self, artifact: Artifact) -> Path:
         return self._tools.artifacts.path(artifact.key)
 

@@ -8,6 +8,7 @@ import asyncio
 import os
 import socket
 import time
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from uuid import UUID
 
@@ -19,21 +20,27 @@ from jobrunner.store.postgres import Store
 class Lease:
     """Local time is monotonic and counted from before the question was sent, so it ends no later than the row's."""
 
-    def __init__(self, store: Store, *, queue: str, max_jobs: int, lease_s: float) -> None:
+    def __init__(self, store: Store, *, queue: str, max_jobs: int, lease_s: float, worker: UUID | None = None) -> None:
         self._store = store
         self._queue = queue
         self._max_jobs = max_jobs
         self.lease_s = lease_s
-        self.worker: UUID = uuid7()
+        self.worker: UUID = worker or uuid7()
+        self._taken_at = datetime.now(UTC)
+        self._taken = time.monotonic()
         self._ends = 0.0
         self._gapless_since = 0.0
         self._renewed = asyncio.Event()
 
-    async def take(self) -> None:
-        """Register under a new identity. Raises Unavailable."""
+    async def take_anew(self) -> None:
+        """Come back as another. Raises Unavailable."""
         self.worker = uuid7()
+        await self.take()
+
+    async def take(self) -> None:
+        """Register. Raises Unavailable."""
         asked = time.monotonic()
-        await self._store.leases.register(
+        self._taken_at = await self._store.leases.register(
             self.worker,
             host=socket.gethostname(),
             pid=os.getpid(),
@@ -42,8 +49,12 @@ class Lease:
             max_jobs=self._max_jobs,
             lease_s=self.lease_s,
         )
-        self._gapless_since = asked
+        self._taken = self._gapless_since = asked
         self._extend(asked)
+
+    def now(self) -> datetime:
+        """By Postgres' clock, as far as it was right when this lease was taken: this machine's own may be wrong."""
+        return self._taken_at + timedelta(seconds=time.monotonic() - self._taken)
 
     async def renew(self, *, in_flight: int) -> list[UUID] | None:
         """The jobs to cancel, or None if this worker was declared dead. Raises Unavailable."""

@@ -6,30 +6,31 @@ the lease; go. A second signal skips the waiting.
 
 import asyncio
 import logging
-import socket
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import UTC, datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
 from jobrunner.batch import Batcher
 from jobrunner.broker.connection import end_tasks
 from jobrunner.broker.queue import Queue
-from jobrunner.broker.stream import CANCEL
+from jobrunner.broker.stream import CANCEL, HOOKED
 from jobrunner.declare import TaskSpec
-from jobrunner.errors import InvalidRequest, Unavailable
+from jobrunner.errors import Unavailable
 from jobrunner.events import emit
-from jobrunner.failpoints import hit
-from jobrunner.job import Job, Status
+from jobrunner.job import Job
 from jobrunner.runtime import Runtime
-from jobrunner.store.rows import Finish, StepWrite
-from jobrunner.worker import claims
+from jobrunner.store.rows import StepWrite
+from jobrunner.worker import claims, health
 from jobrunner.worker.attempt import Attempt
 from jobrunner.worker.claims import Claims
+from jobrunner.worker.ends import Ends
 from jobrunner.worker.lease import Lease
+from jobrunner.worker.prune import Prune
+from jobrunner.worker.sweep import Sweep
 from jobrunner.worker.tools import Tools
-from jobrunner.worker.upkeep import Adopt, Heartbeat, Progress, Reconcile, Rescue, Service, forever, hold_ms, tell
+from jobrunner.worker.upkeep import Adopt, Heartbeat, Progress, Reconcile, Rescue, Service, forever, hold_ms
+from jobrunner.worker.wards import Ward, Wards, slots_of
 
 T = TypeVar("T")
 
@@ -41,25 +42,29 @@ _STUCK_SHARE = 10
 """A worker with more than one in this many slots held by functions that do not end drains and exits."""
 
 
-def health_check_key(queue: str) -> str:
-    """One a host: `arq --check` on this host asks for this host's workers."""
-    return f"{queue}:health-check:{socket.gethostname()}"
-
-
 class WorkerLoop:
-    """`burst`: end when nothing is due. `ready` is set once the worker claims."""
+    """`burst`: end when nothing is due. `ready` is set once the worker claims.
 
-    def __init__(self, runtime: Runtime, *, burst: bool = False) -> None:
+    As a `ward` it runs suspects alone, in few slots, until none is due; upkeep is its parent's.
+    """
+
+    def __init__(self, runtime: Runtime, *, burst: bool = False, ward: Ward | None = None) -> None:
         settings = runtime.settings
         self._runtime = runtime
-        self._burst = burst
+        self._burst = burst or ward is not None
+        self._ward = ward
         self._store = runtime.store
         self._queue: Queue = runtime.queue
-        self._slots = settings.worker.max_jobs
+        suspicion = 0 if ward is None else ward.suspicion
+        self._slots = slots_of(suspicion, settings.worker.max_jobs)
         self._drain_s = settings.worker.drain_s
         self._tasks: Mapping[str, TaskSpec[Any, Any]] = runtime.tasks
         self._lease = Lease(
-            runtime.store, queue=settings.worker.queue, max_jobs=self._slots, lease_s=settings.worker.lease_s
+            runtime.store,
+            queue=settings.worker.queue,
+            max_jobs=self._slots,
+            lease_s=settings.worker.lease_s,
+            worker=None if ward is None else ward.worker,
         )
         self._claims = Claims(
             runtime.store,
@@ -67,27 +72,19 @@ class WorkerLoop:
             runtime.tasks,
             worker=lambda: self._lease.worker,
             running=lambda: self._running,
+            suspicion=suspicion,
         )
-        self._tools = Tools(
-            store=runtime.store,
-            lease=self._lease,
-            artifacts=runtime.artifacts,
-            drivers=runtime.drivers,
-            routes=settings.routes,
-            spool=settings.directory / "spool",
-            net=runtime.net,
-            steps=Batcher(self._save_steps),
-        )
-        self._ends: Batcher[Finish, Job | None] = Batcher(self._write_ends)
+        self._tools = Tools.of(runtime, self._lease, Batcher(self._save_steps))
+        self._ends = Ends(runtime.store, runtime.queue, runtime.notices, self._lease)
+        self._rescue = Rescue(runtime.store, runtime.queue, runtime.notices, self._lease)
+        self._wards = Wards(runtime, self._rescue)
         self._running: dict[UUID, Attempt] = {}
         self._attempts: set[asyncio.Task[None]] = set()
-        self._telling: set[asyncio.Task[None]] = set()
         self._stuck: set[asyncio.Task[Any]] = set()
         self._slot_free = asyncio.Event()
         self._stopping = asyncio.Event()
         self._hurry = asyncio.Event()
         self._gave_up = False
-        self._counts = {"complete": 0, "failed": 0, "retried": 0}
         self.ready = asyncio.Event()
 
     # ---- life ----------------------------------------------------------------------------------
@@ -103,7 +100,7 @@ class WorkerLoop:
                 await self._claim_until_stopped()
             finally:
                 await self._drain()
-        emit("worker.stopped", worker=str(self._lease.worker), **self._counts)
+        emit("worker.stopped", worker=str(self._lease.worker), **self._ends.counts)
         if self._gave_up:
             raise Unavailable(
                 "Too many slots were held by task functions that do not end when they are cancelled; this worker ends "
@@ -116,29 +113,38 @@ class WorkerLoop:
             self._hurry.set()
         self._stopping.set()
         self._slot_free.set()
+        self._wards.stop()
 
     @asynccontextmanager
     async def _upkeep(self) -> AsyncIterator[None]:
         """Everything that runs beside the claiming, until the drain is over."""
-        runtime, lease = self._runtime, self._lease
-        holds_ms = {name: hold_ms(spec) for name, spec in self._tasks.items()}
-        heartbeat = Heartbeat(
-            lease, in_flight=lambda: len(self._running), cancel=self._cancel, died=self._reborn, beat=self._beat
-        )
-        services: list[Service] = [
-            heartbeat,
-            Rescue(self._store, self._queue, runtime.notices, lease),
-            Reconcile(self._store, self._queue, holds_ms, every_s=min(10.0, lease.lease_s / 3)),
-            Adopt(self._store, self._queue, runtime.notices, self._tasks),
-            Progress(self._tools),
-        ]
         async with AsyncExitStack() as stack:
-            await stack.enter_async_context(runtime.notices.listening(CANCEL, self._cancel))
-            running = [asyncio.create_task(forever(service), name=service.name) for service in services]
+            await stack.enter_async_context(self._runtime.notices.listening(CANCEL, self._cancel))
+            await stack.enter_async_context(self._runtime.notices.listening(HOOKED, self._tools.hints.heard))
+            running = [asyncio.create_task(forever(service), name=service.name) for service in self._services()]
             try:
                 yield
             finally:
                 await end_tasks(*running)
+
+    def _services(self) -> list[Service]:
+        runtime, lease = self._runtime, self._lease
+        heartbeat = Heartbeat(
+            lease, in_flight=lambda: len(self._running), cancel=self._cancel, died=self._reborn, beat=self._beat
+        )
+        own: list[Service] = [heartbeat, Progress(self._tools)]
+        if self._ward is not None:
+            return own
+        holds_ms = {name: hold_ms(spec) for name, spec in self._tasks.items()}
+        return [
+            *own,
+            self._rescue,
+            Reconcile(self._store, self._queue, holds_ms, every_s=min(10.0, lease.lease_s / 3)),
+            Adopt(self._store, self._queue, runtime.notices, self._tasks),
+            self._wards,
+            Prune(runtime),
+            Sweep(runtime),
+        ]
 
     # ---- claiming ------------------------------------------------------------------------------
 
@@ -168,7 +174,7 @@ class WorkerLoop:
 
     async def _sleep(self, timeout_s: float) -> None:
         """Until a push wakes us, `timeout_s` is over, or we are told to stop."""
-        if self._claims.away_since is not None:
+        if self._claims.away_since is not None or self._ward is not None:  # the wakes are for whom Redis gives jobs
             await self._pause(timeout_s)
             return
         waking = await self._unless_stopped(self._queue.wait(timeout_s))
@@ -208,7 +214,7 @@ class WorkerLoop:
             if attempt.abandoned and attempt.function is not None:
                 self._hold_stuck(attempt.function)
             if end is not None:
-                await self._write(attempt, end)
+                await self._ends.write(attempt, end)
         except Exception as error:  # noqa: BLE001  # a bug of ours: the next worker gets the job when this one leaves
             emit("attempt.broke", logging.ERROR, job_id=str(job.id), exception=error)
         finally:
@@ -216,48 +222,8 @@ class WorkerLoop:
                 del self._running[job.id]
             self._slot_free.set()
 
-    async def _write(self, attempt: Attempt, end: Finish) -> None:
-        """Offer the outcome until Postgres takes it or says that the job is no longer ours."""
-        while True:
-            try:
-                job = await self._ends.add(end)
-            except Unavailable as error:
-                emit("finish.waits", logging.WARNING, job_id=str(end.id), error=str(error))
-                await asyncio.sleep(claims.BACKOFF_S)
-                continue
-            except InvalidRequest as error:
-                end = attempt.refused(error)
-                continue
-            if job is None:
-                emit("finish.too_late", logging.WARNING, job_id=str(end.id), attempt=end.fence)
-            return
-
-    async def _write_ends(self, ends: list[Finish]) -> list[Job | BaseException | None]:
-        await hit("finish.before")
-        results = await self._store.finish(self._lease.worker, ends)
-        jobs = [job for job in results if isinstance(job, Job)]
-        for job in jobs:
-            self._count(job)
-        telling = asyncio.create_task(tell(self._queue, self._runtime.notices, jobs))  # the next batch need not wait
-        self._telling.add(telling)
-        telling.add_done_callback(self._telling.discard)
-        return results
-
     async def _save_steps(self, writes: list[StepWrite]) -> list[bool | BaseException]:
         return await self._store.save_steps(self._lease.worker, writes)
-
-    def _count(self, job: Job) -> None:
-        word = {Status.COMPLETED: "complete", Status.FAILED: "failed", Status.PENDING: "retried"}.get(job.status)
-        if word is not None:
-            self._counts[word] += 1
-        emit(
-            "job.ended" if job.status.terminal else "job.requeued",
-            job_id=str(job.id),
-            task=job.task,
-            status=job.status,
-            attempt=job.fence,
-            error=(job.error or {}).get("code"),
-        )
 
     def _hold_stuck(self, function: asyncio.Task[Any]) -> None:
         """Its slot stays taken until the function ends; with too many of them this process must be replaced."""
@@ -277,36 +243,45 @@ class WorkerLoop:
                 self._running[each].stop("cancel")
 
     async def _reborn(self) -> None:
-        """Somebody declared this worker dead and has its jobs: drop everything, come back as another."""
+        """Somebody declared this worker dead and has its jobs: drop everything, come back as another; a ward leaves."""
         emit("worker.declared_dead", logging.ERROR, worker=str(self._lease.worker), jobs=len(self._running))
         for attempt in self._running.values():
             attempt.stop("lost")
         if self._attempts:
             await asyncio.wait(self._attempts)
-        await self._lease.take()
+        if self._ward is None:
+            await self._lease.take_anew()
+        else:
+            self.stop()
 
     async def _beat(self) -> None:
-        counts = " ".join(f"j_{word}={count}" for word, count in self._counts.items())
-        counts += f" j_ongoing={len(self._running)} queued={await self._queue.depth()}"
-        text = f"{datetime.now(UTC):%b-%d %H:%M:%S} {counts}"
-        await self._queue.beat(health_check_key(self._queue.name), text, self._lease.lease_s)
+        if self._ward is not None:
+            return  # the sentinel is its parent's
+        counts, in_flight = self._ends.counts, len(self._running)
+        await health.beat(self._queue, counts, in_flight=in_flight, lasting_s=self._lease.lease_s)
 
     # ---- ending --------------------------------------------------------------------------------
 
     async def _drain(self) -> None:
-        self._stopping.set()
+        if not self._stopping.is_set():
+            self.stop()
         emit("worker.draining", running=len(self._running), drain_s=self._drain_s)
         await self._attempts_end(self._drain_s)
         for attempt in self._running.values():
             attempt.stop("hand_back")
         self._hurry.clear()
         await self._attempts_end(_HAND_BACK_S)
-        if self._telling:
-            await asyncio.wait(self._telling, timeout=_HAND_BACK_S)
+        await self._ends.told(_HAND_BACK_S)
+        await self._wards.ended(_HAND_BACK_S)
+        leaving = asyncio.create_task(self._leave())
+        await asyncio.wait([leaving], timeout=_HAND_BACK_S)  # a server that hangs must not keep us
+        await end_tasks(leaving)
+
+    async def _leave(self) -> None:
         try:
             await self._store.leases.retire(self._lease.worker)
-            await self._queue.forget_beat(health_check_key(self._queue.name))
-            await self._queue.wake()  # a wake that we swallowed while stopping belongs to another worker
+            if self._ward is None:
+                await health.leave(self._queue)
         except Unavailable as error:
             emit("worker.left_silently", logging.WARNING, error=str(error))
 

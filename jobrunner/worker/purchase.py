@@ -11,15 +11,15 @@ What an earlier attempt committed decides where this one goes on:
 import asyncio
 import logging
 import random
-import time
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import timedelta
 
 from jobrunner.errors import (
     AttemptError,
     InvalidRequest,
     PermanentError,
+    PutOff,
     RateLimited,
     SubmitUnknown,
     TransientError,
@@ -35,6 +35,8 @@ from jobrunner.worker.tools import Tools
 
 _POLL_FIRST_S = 0.25
 _POLL_CAP_S = 5.0
+_POLL_HOOKED_CAP_S = 30.0
+"""Where the provider calls when it is done, polling only makes up for calls that were lost."""
 _POLL_GROWTH = 1.5
 _SETTLE_S = 10.0
 """An orphan that a provider's list does not show this long after its submit never arrived."""
@@ -75,8 +77,16 @@ class Purchase:
         if bought is None:
             bought = await self._buy(request, name, step.sequence + 1 if step else 1)
         step, answer = bought
-        finished = answer if isinstance(answer, Finished) else await self._follow(step, answer)
-        return await self._keep(step, finished)
+        if isinstance(answer, Finished):
+            return await self._keep(step, answer)
+        try:
+            return await self._keep(step, await self._follow(step, answer))
+        except PermanentError as error:
+            if error.code != "artifact_expired":
+                raise
+            return await self._keep(
+                step, await self._follow(step, answer)
+            )  # some sign new URLs whenever they are asked
 
     # ---- submitting ----------------------------------------------------------------------------
 
@@ -88,7 +98,8 @@ class Purchase:
                 return await self._offer(entry, request, name, sequence + len(refusals))
             except _Refused as refused:
                 refusals.append(refused.error)
-                emit("route.refused", logging.WARNING, job_id=str(self._job.id), entry=entry, error=str(refused))
+                level = logging.DEBUG if isinstance(refused.error, PutOff) else logging.WARNING
+                emit("route.refused", level, job_id=str(self._job.id), entry=entry, error=str(refused))
         if not refusals:
             raise PermanentError(
                 f"There is no route for {request.route}: set `[routes] {request.route}`.", code="no_route"
@@ -102,9 +113,10 @@ class Purchase:
         try:
             driver = self._driver(provider)
             plan = driver.prepare(model, request)
+            self._tools.breakers.admit(provider)
         except AttemptError as error:
             raise _Refused(error) from error
-        now = datetime.now(UTC)
+        now = self._tools.lease.now()
         step = Step(self._job.id, name, self._job.fence, "intent", sequence, plan, created_at=now)
         step = await self._steps.commit(step)
         try:
@@ -121,13 +133,15 @@ class Purchase:
 
     async def _send(self, driver: Driver, step: Step) -> Bought:
         """Send a committed intent and commit the handle that it got. Raises _Refused, also for an unknown answer."""
-        intent = _intent(step)
-        await self._steps.guard()
+        intent = replace(_intent(step), webhook_url=self._tools.hooks.url(driver.name, self._job.id))
         await hit("submit.before")
+        await self._steps.guard()
         try:
             answer = await driver.submit(intent, self._desk())
         except AttemptError as error:
+            self._tools.breakers.heard(driver.name, error)
             raise _Refused(error) from error
+        self._tools.breakers.heard(driver.name)
         await hit("submit.after")
         return (step, answer) if isinstance(answer, Finished) else await self._bind(step, answer)
 
@@ -161,6 +175,7 @@ class Purchase:
     async def _send_again(self, driver: Driver, step: Step, unknown: AttemptError | None) -> Bought:
         """Repeat an intent under its key, once an attempt. A refusal now says nothing of the first sending."""
         if unknown is None:
+            self._tools.breakers.admit(driver.name)
             try:
                 return await self._send(driver, step)
             except _Refused as refused:
@@ -177,13 +192,14 @@ class Purchase:
     async def _find_orphan(self, driver: Driver, step: Step, *, fresh: bool) -> Bought | None:
         """Look an intent up at its provider. `fresh`: it was sent just now, and may not be listed yet."""
         intent = _intent(step)
-        sent_at = step.created_at.timestamp() if step.created_at else time.time()
+        now = self._tools.lease.now
+        sent_at = step.created_at or now()
         # A later sequence was sent after the row was made, by how much nobody knows.
-        settles_at = (time.time() if fresh or step.sequence > 1 else sent_at) + _SETTLE_S
+        settles_at = (now() if fresh or step.sequence > 1 else sent_at) + timedelta(seconds=_SETTLE_S)
         while True:
-            settled = time.time() >= settles_at
+            settled = now() >= settles_at
             try:
-                found = await driver.find(intent, sent_at - _SETTLE_S)
+                found = await driver.find(intent, sent_at.timestamp() - _SETTLE_S)
             except TransientError as error:
                 emit("find.failed", logging.WARNING, job_id=str(self._job.id), provider=driver.name, error=str(error))
                 await asyncio.sleep(_asked_s(error))
@@ -201,26 +217,32 @@ class Purchase:
     # ---- following, and keeping what was made --------------------------------------------------
 
     async def _follow(self, step: Step, handle: Handle) -> Finished:
-        driver = self._driver(handle.provider)
-        delay_s = _POLL_FIRST_S
-        while True:
-            try:
-                answer = await driver.poll(handle)
-            except RateLimited as error:
-                answer = Running(retry_after_s=_asked_s(error))
-            except TransientError as error:
-                answer = Running()
-                emit("poll.failed", logging.WARNING, job_id=str(self._job.id), provider=driver.name, error=str(error))
-            if isinstance(answer, Finished):
-                return answer
-            if isinstance(answer, Failed):
-                await self._steps.commit(replace(step, state="failed", error=answer.error.record()))
-                raise answer.error
-            if answer.progress is not None:
-                self._progress(answer.progress)
-            wait_s = delay_s if answer.retry_after_s is None else answer.retry_after_s
-            await asyncio.sleep(wait_s * random.uniform(0.9, 1.1))  # noqa: S311  # spreads a crowd
-            delay_s = min(delay_s * _POLL_GROWTH, _POLL_CAP_S)
+        """Poll to the end; a call of the provider's says when to look."""
+        driver, delay_s = self._driver(handle.provider), _POLL_FIRST_S
+        cap_s = _POLL_HOOKED_CAP_S if self._tools.hooks.calls(driver.name) else _POLL_CAP_S
+        with self._tools.hints.of(self._job.id) as hint:
+            while not isinstance(answer := await self._ask(driver, step, handle), Finished):
+                if answer.progress is not None:
+                    self._progress(answer.progress)
+                wait_s = delay_s if answer.retry_after_s is None else answer.retry_after_s
+                called = await hint.within(wait_s * random.uniform(0.9, 1.1))  # noqa: S311  # spreads a crowd
+                delay_s = _POLL_FIRST_S if called else min(delay_s * _POLL_GROWTH, cap_s)
+        return answer
+
+    async def _ask(self, driver: Driver, step: Step, handle: Handle) -> Running | Finished:
+        """Ask once. Raises what the work failed of."""
+        await hit("poll.before")
+        try:
+            answer = await driver.poll(handle)
+        except RateLimited as error:
+            return Running(retry_after_s=_asked_s(error))
+        except TransientError as error:
+            emit("poll.failed", logging.WARNING, job_id=str(self._job.id), provider=driver.name, error=str(error))
+            return Running()
+        if isinstance(answer, Failed):
+            await self._steps.commit(replace(step, state="failed", error=answer.error.record()))
+            raise answer.error
+        return answer
 
     async def _keep(self, step: Step, finished: Finished) -> Generated:
         """Copy what was made into our store before the step says that it is done: a provider's URL dies in hours."""
@@ -229,6 +251,7 @@ class Purchase:
         for output in finished.outputs:
             path = await driver.fetch(output, self._tools.spool_of(self._job.id))
             artifacts.append(await self._tools.keep(path, self._job, output.kind))
+            await hit("keep.between")
         made = Generated(tuple(artifacts), finished.text, finished.meta, finished.cost)
         await self._steps.commit(replace(step, state="done", result=made.to_json()), artifacts)
         return made

@@ -9,12 +9,17 @@ from jobrunner.batch import Batcher
 from jobrunner.job import Job
 from jobrunner.net import Net
 from jobrunner.providers.driver import Driver
+from jobrunner.providers.hooks import Hooks
+from jobrunner.runtime import Runtime
 from jobrunner.store import keeping
 from jobrunner.store.artifacts import FileArtifacts
 from jobrunner.store.postgres import Store
 from jobrunner.store.rows import ProgressNote, StepWrite
 from jobrunner.work import Artifact, Kind
+from jobrunner.worker.breaker import Breakers
+from jobrunner.worker.hints import Hints
 from jobrunner.worker.lease import Lease
+from jobrunner.worker.receivers import Receivers
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +32,27 @@ class Tools:
     spool: Path
     net: Net
     steps: Batcher[StepWrite, bool]
+    receivers: Receivers
+    hooks: Hooks
+    hints: Hints = field(default_factory=Hints)
     progress: dict[UUID, ProgressNote] = field(default_factory=dict)
+    breakers: Breakers = field(default_factory=Breakers)
+
+    @classmethod
+    def of(cls, runtime: Runtime, lease: Lease, steps: Batcher[StepWrite, bool]) -> "Tools":
+        settings = runtime.settings
+        return cls(
+            store=runtime.store,
+            lease=lease,
+            artifacts=runtime.artifacts,
+            drivers=runtime.drivers,
+            routes=settings.routes,
+            spool=settings.directory / "spool",
+            net=runtime.net,
+            steps=steps,
+            receivers=Receivers(runtime.net, settings.webhooks.secret, runtime.store.deliveries.disable),
+            hooks=runtime.hooks,
+        )
 
     async def keep(self, path: Path, job: Job, kind: Kind | None) -> Artifact:
         """Take a job's file into our keeping. Raises PermanentError `media_invalid`: broken, or of another kind."""

@@ -7,12 +7,13 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any, Protocol
 from uuid import UUID
 
 from jobrunner.broker.queue import Entry, Queue, now_ms, to_ms
 from jobrunner.broker.stream import ENDED, Notices
+from jobrunner.broker.telling import entry_of
 from jobrunner.declare import TaskSpec
 from jobrunner.errors import InvalidParams, Unavailable
 from jobrunner.events import emit
@@ -26,6 +27,9 @@ HOLD_GRACE_S = 30
 """An id is held in Redis this much longer than its hard timeout; the rescue, which knows by the lease, is quicker."""
 
 _PAGE = 1000
+_BREATH_S = 0.05
+"""Between two pages: a hundred of them must not crowd out a worker's own claims and ends."""
+
 _SETTLED_S = 5.0
 """Rows younger than this are on their way into Redis: a claim or a push is under way."""
 _LATE_MS = 5000
@@ -55,16 +59,12 @@ def hold_ms(spec: TaskSpec[Any, Any]) -> int:
     return round((spec.timeout.total_seconds() + HOLD_GRACE_S) * 1000)
 
 
-def entry(job: Job) -> Entry:
-    return Entry(job.id, job.task, job.due_at)
-
-
 async def tell(queue: Queue, notices: Notices, jobs: list[Job]) -> None:
     """Tell Redis what Postgres has committed; what it does not hear now, reconcile will tell it."""
     try:
         await queue.finish([job for job in jobs if job.status.terminal])
         mine = [job for job in jobs if job.queue == queue.name]  # a rescue may bring those of other queues
-        await queue.push([entry(job) for job in mine if job.status is Status.PENDING], again=True)
+        await queue.push([entry_of(job) for job in mine if job.status is Status.PENDING], again=True)
         await notices.send(ENDED, [job.id for job in jobs if job.status.terminal])
     except Unavailable as error:
         emit("redis.untold", logging.WARNING, jobs=len(jobs), error=str(error))
@@ -113,9 +113,12 @@ class Rescue:
         self.every_s = max(0.2, lease.lease_s / 6)
 
     async def run_once(self) -> None:
-        if not self._lease.may_rescue:
-            return
-        jobs = await self._store.leases.rescue()
+        if self._lease.may_rescue:
+            await self.take_from()
+
+    async def take_from(self, gone: UUID | None = None) -> None:
+        """Overdue workers, or only the one whose process is known to be `gone`. Raises Unavailable."""
+        jobs = await self._store.leases.rescue(gone)
         for job in jobs:
             emit(
                 "job.rescued",
@@ -124,6 +127,7 @@ class Rescue:
                 task=job.task,
                 status=job.status,
                 crashes=job.crashes,
+                suspicion=job.suspicion,
             )
         await tell(self._queue, self._notices, jobs)
 
@@ -152,21 +156,24 @@ class Reconcile:
         while page := await self._store.active_page(self._queue.name, after, _PAGE):
             await self._repair(page)
             after = page[-1].id
+            await asyncio.sleep(_BREATH_S)
 
     async def _repair(self, page: list[Active]) -> None:
         scores = await self._queue.scores([str(row.id) for row in page])
-        settled = datetime.now(UTC) - timedelta(seconds=_SETTLED_S)
-        rows = [(row, score) for row, score in zip(page, scores, strict=True) if row.updated_at < settled]
+        settled = timedelta(seconds=_SETTLED_S)
+        rows = [(row, score) for row, score in zip(page, scores, strict=True) if row.updated_at < row.read_at - settled]
         lost = [
             Entry(row.id, row.task, row.due_at)
             for row, score in rows
-            if row.status is Status.PENDING and (score is None or score > max(to_ms(row.due_at), now_ms()) + _LATE_MS)
+            if row.status is Status.PENDING
+            and (score is None or (not row.suspicion and score > to_ms(max(row.due_at, row.read_at)) + _LATE_MS))
         ]
         await self._queue.push(lost, again=True)
-        unheld = [row for row, score in rows if row.status is Status.IN_PROGRESS and score is None]
-        for row in unheld:
-            hold = self._holds_ms.get(row.task, max(self._holds_ms.values()))
-            await self._queue.hold([str(row.id)], max(to_ms(row.updated_at), now_ms()) + hold)
+        unknown = [row.id for row, score in rows if row.status is Status.IN_PROGRESS and score is None]
+        looked = await self._store.look_up(self._queue.name, unknown) if unknown else []  # most have ended meanwhile
+        unheld = [row for row in looked if row.status is Status.IN_PROGRESS]
+        longest = max(self._holds_ms.values())
+        await self._queue.hold({str(row.id): now_ms() + self._holds_ms.get(row.task, longest) for row in unheld})
         if lost or unheld:
             emit("redis.repaired", logging.WARNING, pushed=len(lost), held=len(unheld))
 

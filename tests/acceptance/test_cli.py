@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from jobrunner.cli import COMMANDS, main
 from jobrunner.embedded import find
-from tests.acceptance.conftest import Jobrunner, until
+from tests.processes import Jobrunner, until
 
 SCENE = ("generate_scene_image", "scene_description=A lighthouse", "scene_number=1", "user_id=u1", "size=256x256")
 SLOW_IMPORTS = ("aiohttp", "arq", "asyncpg", "pydantic", "redis", "rich", "uvloop")

@@ -11,7 +11,8 @@ import pytest
 import yaml
 
 from jobrunner.embedded import RunInfo
-from tests.acceptance.conftest import ROOT, Jobrunner, Running, until
+from tests.conftest import ROOT
+from tests.processes import Jobrunner, Running, until
 
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "compose.yml").read_text())["services"]
 HEALTHCHECK = re.search(r'CMD (\["python".*\])$', (ROOT / "Dockerfile").read_text(), re.MULTILINE)

@@ -15,8 +15,8 @@ from jobrunner.demo.story import shipped
 from jobrunner.embedded import find
 from jobrunner.media import media_info
 from jobrunner.media.ffmpeg import binary
-from tests.acceptance.conftest import Jobrunner, until
 from tests.conftest import Serving
+from tests.processes import Jobrunner, until
 
 FILM_PATIENCE_S = 300.0
 """A film takes two processors most of a minute."""

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from jobrunner.sandbox.eth.accounts import DEV_KEYS
-from tests.acceptance.conftest import Jobrunner
+from tests.processes import Jobrunner
 
 
 def test_a_collection_is_deployed_and_its_setting_printed(jobrunner: Jobrunner) -> None:

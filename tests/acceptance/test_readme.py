@@ -20,7 +20,8 @@ from pathlib import Path
 import pytest
 
 from jobrunner.sandbox.artists.artist import draw
-from tests.acceptance.conftest import ROOT, Jobrunner, Running, until
+from tests.conftest import ROOT
+from tests.processes import Jobrunner, Running, until
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 STAY = ("jobrunner up", "jobrunner services", "jobrunner serve", "arq jobrunner.worker.WorkerSettings")

@@ -16,18 +16,23 @@ from jobrunner.errors import (
     AttemptError,
     InvalidRequest,
     PermanentError,
+    PutOff,
     RateLimited,
     SubmitUnknown,
     TransientError,
     Unavailable,
 )
 from jobrunner.job import Job, Status
+from jobrunner.net import Net
 from jobrunner.providers.driver import CancelAnswer, Capabilities, Desk, Failed, Finished, Poll, Running
+from jobrunner.providers.hooks import Hooks
+from jobrunner.settings import Settings
 from jobrunner.store.artifacts import FileArtifacts
 from jobrunner.store.rows import Step, StepWrite
 from jobrunner.work import Artifact, Handle, ImageRequest, Intent, Output, Plan, Request
-from jobrunner.worker import purchase
+from jobrunner.worker import breaker, purchase
 from jobrunner.worker import steps as steps_module
+from jobrunner.worker.breaker import Breakers
 from jobrunner.worker.purchase import Purchase
 from jobrunner.worker.steps import Steps
 from jobrunner.worker.tools import Tools
@@ -134,6 +139,7 @@ class World:
         self.held = True
         self.outages = 0
         self.progress: list[float] = []
+        self.breakers = Breakers()
         self.routes: tuple[str, ...] = ("first:m",)
         self._tmp_path = tmp_path
 
@@ -146,6 +152,10 @@ class World:
 
     async def valid(self) -> None:
         """The lease's."""
+
+    def now(self) -> datetime:
+        """The lease's, too."""
+        return datetime.now(UTC)
 
     async def add(self, write: StepWrite) -> bool:
         """The steps batcher's."""
@@ -180,6 +190,9 @@ class World:
             spool=self._tmp_path / "spool",
             net=me,
             steps=me,
+            receivers=me,
+            hooks=Hooks(Net(), Settings()),
+            breakers=self.breakers,
         )
         fence = 2 if self.rows else 1
         job = Job(
@@ -379,6 +392,40 @@ async def test_where_all_refuse_the_one_that_may_accept_later_counts(world: Worl
     with pytest.raises(type(retryable)) as raised:
         await world.make()
     assert raised.value is retryable
+
+
+def fails_again_and_again(world: World, provider: str = "first") -> None:
+    for _ in range(breaker.FAILURES):
+        world.breakers.heard(provider, TransientError("503"))
+
+
+async def test_a_provider_that_is_left_alone_is_passed_over_without_a_trace(world: World) -> None:
+    fails_again_and_again(world)
+    with pytest.raises(PutOff) as waits:
+        await world.make()
+    assert waits.value.delay_s > 0
+    assert (world.log, world.rows) == ([], {})
+    world.routes = ("first:m", "second:m")
+    await world.make()
+    assert world.log[:2] == ["commit intent", "second submit"]
+
+
+async def test_a_lost_answer_waits_for_a_provider_that_is_left_alone(world: World) -> None:
+    can(world.first, idempotent=True)
+    world.leave(committed("intent"))
+    fails_again_and_again(world)
+    with pytest.raises(PutOff):
+        await world.make()
+    assert (world.log, world.row.state) == ([], "intent")
+
+
+@pytest.mark.parametrize("error", [PermanentError("no"), RateLimited("later")], ids=repr)
+async def test_a_provider_that_says_no_is_there(world: World, error: AttemptError) -> None:
+    world.first.submits = [TransientError("503"), error] * breaker.FAILURES
+    for _ in range(2 * breaker.FAILURES):
+        with pytest.raises(AttemptError):
+            await world.make()
+    assert world.log.count("first submit") == 2 * breaker.FAILURES
 
 
 async def test_without_a_route_the_setting_is_named(world: World) -> None:

@@ -7,12 +7,26 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from pydantic import BaseModel, ValidationError
 
 from jobrunner.errors import ConfigError
 from jobrunner.runtime import DRIVERS
-from jobrunner.settings import ROUTES, Http, Mint, Net, Provider, RecordTable, Settings, Worker, load
+from jobrunner.settings import (
+    ROUTES,
+    Http,
+    Mint,
+    Net,
+    Provider,
+    RecordTable,
+    Retention,
+    Settings,
+    Webhooks,
+    Worker,
+    load,
+    revealed,
+)
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "settings.example.toml"
@@ -20,11 +34,15 @@ TABLES: Mapping[str, type[BaseModel]] = {
     "": Settings,
     "http.": Http,
     "worker.": Worker,
+    "retention.": Retention,
     "mint.": Mint,
     "net.": Net,
+    "webhooks.": Webhooks,
     **{f"providers.{name}.": Provider for name in (*DRIVERS, "easel")},
     "record_tables.image.": RecordTable,
 }
+SIGNING_BY_SECRET = {"replicate", "openai", "sync"}
+"""The providers whose webhooks are told by a secret; the others publish a key, sign nothing, or send none."""
 
 Write = Callable[[str], Path]
 
@@ -73,9 +91,12 @@ def test_the_example_names_every_setting_and_loads_uncommented(write: Write) -> 
     text = uncommented(EXAMPLE.read_text(encoding="utf-8"))
     write(text)
     load()
-    free_or_nested = {"http", "worker", "artifacts", "mint", "net", "providers", "routes", "record_tables"}
+    free_or_nested = {at.rstrip(".") for at in TABLES if at.count(".") == 1}
+    free_or_nested |= {"artifacts", "providers", "routes", "record_tables"}
     built_in = {f"providers.{name}.driver" for name in DRIVERS}
-    wanted = {at + key for at, model in TABLES.items() for key in model.model_fields} - free_or_nested - built_in
+    telling = {f"providers.{name}.webhook_secret" for name in (*DRIVERS, "easel") if name not in SIGNING_BY_SECRET}
+    wanted = {at + key for at, model in TABLES.items() for key in model.model_fields}
+    wanted -= free_or_nested | built_in | telling
     routed = {f"routes.{route}" for route in Settings.model_fields["routes"].default}
     assert wanted | {"artifacts.url"} | routed == set(key_paths(tomllib.loads(text)))
 
@@ -113,6 +134,13 @@ def test_the_environment_reaches_every_depth(
 ) -> None:
     monkeypatch.setenv(f"JOBRUNNER_{variable}", value)
     assert read(load()) == expected
+
+
+def test_a_child_process_is_handed_all_of_it(write: Write) -> None:
+    file = write('[providers.fal]\napi_key = "k"\n[routes]\nimage = ["a:b"]\n[record_tables.image]\ntable = "t"\n')
+    settings = load(database_url="postgresql://u:secret@h/d", data_dir="~/here")
+    file.write_text("", encoding="utf-8")
+    assert load(**orjson.loads(orjson.dumps(revealed(settings)))) == settings
 
 
 def test_an_empty_variable_is_an_unset_one(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:

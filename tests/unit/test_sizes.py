@@ -10,7 +10,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).parents[2] / "jobrunner"
 FILE_LINES = 300
 FUNCTION_LINES = 40
-LARGE_FILES = {"worker/loop.py": 319}
+LARGE_FILES: dict[str, int] = {}
 LARGE_FUNCTIONS: dict[str, int] = {}
 HARD_FILE_LINES = 400
 HARD_FUNCTION_LINES = 60

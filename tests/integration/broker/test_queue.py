@@ -169,7 +169,7 @@ async def test_a_claim_that_leaves_something_due_wakes_the_next_worker(queue: Qu
 
 async def test_a_hold_shows_a_job_as_running_and_scores_tell_what_is_missing(queue: Queue, redis: ArqRedis) -> None:
     running, missing, until = uuid4(), uuid4(), now_ms() + 60_000
-    await queue.hold([str(running)], until)
+    await queue.hold({str(running): until})
     assert await queue.scores([str(running), str(missing)]) == [until, None]
     assert await arq_job(redis, running).status() is JobStatus.in_progress
 

@@ -49,8 +49,10 @@ async def worker(store: Store, *, lease_s: float = LEASE_S) -> UUID:
     return id
 
 
-async def claimed(store: Store, by: UUID, *, ids: list[UUID] | None = None, limit: int = 100) -> list[Job]:
-    return await store.claim(by, queue=QUEUE, tasks=["draw"], limit=limit, ids=ids)
+async def claimed(
+    store: Store, by: UUID, *, ids: list[UUID] | None = None, limit: int = 100, suspicion: int = 0
+) -> list[Job]:
+    return await store.claim(by, queue=QUEUE, tasks=["draw"], limit=limit, ids=ids, suspicion=suspicion)
 
 
 async def held(store: Store, by: UUID) -> Job:

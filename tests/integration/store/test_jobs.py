@@ -52,6 +52,13 @@ async def test_a_key_that_comes_again_brings_the_digest_it_was_first_used_with(s
     assert result[1] == "first"
 
 
+async def test_a_batch_whose_commit_was_not_heard_of_is_its_own_when_it_comes_again(store: Store) -> None:
+    jobs = [new(), new(idempotency_key="k", digest="d")]
+    first = await store.insert(jobs)
+    assert [result[1] for result in first if isinstance(result, tuple)] == [None, None]
+    assert await store.insert(jobs) == first
+
+
 @pytest.mark.parametrize(
     "bad",
     [{"metadata": {"a": "\0"}}, {"metadata": {"a": "\ud800"}}, {"user_id": "\0"}, {"retries": 2**40}, {"task": None}],
@@ -131,7 +138,7 @@ async def test_a_zombie_changes_nothing_of_a_job_it_lost(store: Store) -> None:
     old = await held(store, zombie)
     await store.leases.rescue()
     heir = await worker(store)
-    [current] = await claimed(store, heir)
+    [current] = await claimed(store, heir, suspicion=1)
     for by, stale in ((zombie, old), (zombie, current), (heir, old)):
         assert await store.finish(by, [end(stale)]) == [None]
         assert await store.save_steps(by, [replace(step_of(stale), artifacts=[artifact_of(stale)])]) == [False]

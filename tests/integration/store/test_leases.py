@@ -6,7 +6,7 @@ import asyncpg
 
 from jobrunner.job import CRASH_LIMIT, Status
 from jobrunner.store.postgres import Store
-from tests.integration.store.conftest import LEASE_S, claimed, held, row, somebody_waits, worker
+from tests.integration.store.conftest import LEASE_S, claimed, held, inserted, row, somebody_waits, worker
 
 
 async def test_an_overdue_workers_jobs_go_back_and_only_they(store: Store) -> None:
@@ -24,11 +24,49 @@ async def test_a_job_that_outlived_too_many_workers_ends(store: Store) -> None:
     for crash in range(1, CRASH_LIMIT):
         [job] = await store.leases.rescue()
         assert (job.status, job.crashes) == (Status.PENDING, crash)
-        assert len(await claimed(store, await worker(store, lease_s=-1))) == 1
+        assert len(await claimed(store, await worker(store, lease_s=-1), suspicion=crash)) == 1
     [job] = await store.leases.rescue()
     assert job.error is not None
     assert (job.status, job.error["code"]) == (Status.FAILED, "worker_crashed")
     assert [error["attempt"] for error in job.errors] == [1, 2, 3]
+
+
+async def test_a_worker_that_died_with_many_charges_none_and_each_runs_apart(store: Store) -> None:
+    crowded, alone, ward = await worker(store, lease_s=-1), await worker(store, lease_s=-1), await worker(store)
+    many, one = {(await held(store, crowded)).id for _ in range(3)}, await held(store, alone)
+    await inserted(store)
+    rescued = await store.leases.rescue()
+    assert {(job.crashes, job.suspicion, job.errors[-1]["code"]) for job in rescued if job.id in many} == {
+        (0, 1, "worker_lost")
+    }
+    assert [(job.crashes, job.suspicion) for job in rescued if job.id == one.id] == [(1, 1)]
+    assert await store.leases.due_suspects("arq:queue", ["draw"]) == {1: 4}
+    assert await store.leases.due_suspects("arq:queue", ["film"]) == {}
+    assert {job.suspicion for job in await claimed(store, ward)} == {0}
+    assert {job.id for job in await claimed(store, ward, suspicion=1)} == {*many, one.id}
+
+
+async def test_a_person_s_retry_takes_the_suspicion_away(store: Store) -> None:
+    job = await held(store, await worker(store, lease_s=-1))
+    await store.leases.rescue()
+    await store.cancel(job.id, {})
+    retried = await store.retry(job.id)
+    assert retried is not None
+    assert (retried.suspicion, retried.crashes) == (0, 0)
+
+
+async def test_a_worker_whose_process_is_gone_is_rescued_before_its_lease_ends(store: Store) -> None:
+    gone, late = await worker(store), await worker(store, lease_s=-1)
+    job = await held(store, gone)
+    await held(store, late)  # whether it is dead may only be judged by one who renewed without a gap
+    assert [rescued.id for rescued in await store.leases.rescue(gone)] == [job.id]
+    assert await store.leases.renew(gone, lease_s=LEASE_S, in_flight=0) is None
+
+
+async def test_a_worker_declared_dead_by_hand_is_rescued(store: Store, database: asyncpg.Connection) -> None:
+    job = await held(store, await worker(store))
+    await database.execute("UPDATE jobrunner.workers SET dead_at = now()")
+    assert [rescued.id for rescued in await store.leases.rescue()] == [job.id]
 
 
 async def test_a_heartbeat_after_the_rescue_sees_its_death(store: Store) -> None:

@@ -12,6 +12,7 @@ from jobrunner.store import migrate as module
 from jobrunner.store.migrate import Migration, migrate, migrations
 
 NAMES = [each.name for each in migrations()]
+NUMBERS = [each.number for each in migrations()]
 SCHEMA = """
 SELECT c.relname || '.' || a.attname || ' ' || format_type(a.atttypid, a.atttypmod) || ' ' || a.attnotnull
 FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -44,7 +45,7 @@ def shipping(monkeypatch: pytest.MonkeyPatch, *shipped: Migration) -> None:
 async def test_every_earlier_version_is_brought_to_the_same_schema(
     earlier: int, empty_database_url: str, empty: asyncpg.Connection, database_url: str
 ) -> None:
-    assert await migrate(empty_database_url, up_to=earlier) == NAMES[:earlier]
+    assert await migrate(empty_database_url, up_to=NUMBERS[earlier] - 1) == NAMES[:earlier]
     assert await migrate(empty_database_url) == NAMES[earlier:]
     assert await migrate(empty_database_url) == []
     migrated_at_once = await asyncpg.connect(database_url)
@@ -64,7 +65,7 @@ async def test_an_edited_migration_is_refused(database_url: str, monkeypatch: py
 
 
 async def test_a_database_newer_than_the_code_is_refused(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    newer = Migration(len(NAMES) + 1, "newer", "SELECT 1")
+    newer = Migration(NUMBERS[-1] + 1, "newer", "SELECT 1")
     shipping(monkeypatch, *migrations(), newer)
     assert await migrate(database_url) == ["newer"]
     monkeypatch.undo()
@@ -75,7 +76,7 @@ async def test_a_database_newer_than_the_code_is_refused(database_url: str, monk
 async def test_a_migration_that_fails_leaves_nothing_behind(
     empty_database_url: str, empty: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shipping(monkeypatch, *migrations(), Migration(len(NAMES) + 1, "broken", "SELECT 1 / 0"))
+    shipping(monkeypatch, *migrations(), Migration(NUMBERS[-1] + 1, "broken", "SELECT 1 / 0"))
     with pytest.raises(asyncpg.DivisionByZeroError):
         await migrate(empty_database_url)
     assert await empty.fetchval("SELECT to_regnamespace('jobrunner')") is None

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from itertools import count
 from pathlib import Path
@@ -22,6 +22,8 @@ from jobrunner.job import Backoff, Job
 from jobrunner.runtime import Runtime, opened
 from jobrunner.settings import Settings, Worker
 from jobrunner.worker.loop import WorkerLoop
+from jobrunner.worker.wards import Ward, Wards
+from tests.faults.proxy import Proxy
 
 SOON_S = 15.0
 """No promise: only how long a test waits for what should have come long before."""
@@ -55,6 +57,17 @@ def act(function: Act) -> str:
     name = f"{function.__name__}-{next(_numbers)}"
     _acts[name] = function
     return name
+
+
+@pytest.fixture(autouse=True)
+def _wards_stay_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process of their own would not know what a test plays."""
+
+    async def run(self: Wards, ward: Ward) -> None:
+        await WorkerLoop(self._runtime, ward=ward).run()
+
+    monkeypatch.setattr(Wards, "_watch", run)
+    monkeypatch.setattr(Wards, "every_s", 0.05)
 
 
 @pytest.fixture
@@ -146,59 +159,8 @@ async def heard() -> AsyncIterator[Heard]:
         yield heard
 
 
-class Line:
-    """A Unix socket in front of Redis that can be cut, so that Redis is away, and mended."""
-
-    def __init__(self, redis_url: str, path: Path) -> None:
-        parts = urlsplit(redis_url)
-        self._real, self._path = parts.path, path
-        self._writers: set[asyncio.StreamWriter] = set()
-        self._serving: set[asyncio.Task[Any]] = set()
-        self._whole = True
-        self.url = f"unix://{path}?{parts.query}"
-
-    async def serve(self) -> asyncio.Server:
-        return await asyncio.start_unix_server(self._accept, self._path)
-
-    def mend(self) -> None:
-        self._whole = True
-
-    async def cut(self) -> None:
-        self._whole = False
-        for writer in self._writers:
-            writer.transport.abort()
-        if self._serving:
-            await asyncio.wait(self._serving)
-
-    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if not self._whole:
-            writer.transport.abort()
-            return
-        self._writers.add(writer)
-        task = asyncio.create_task(self._serve(reader, writer))
-        self._serving.add(task)
-        task.add_done_callback(self._serving.discard)
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there, back = await asyncio.open_unix_connection(self._real)
-        await asyncio.gather(_copy(reader, back), _copy(there, writer))
-        self._writers.remove(writer)
-
-
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with suppress(ConnectionError):
-        while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()
-    writer.close()
-    with suppress(ConnectionError):
-        await writer.wait_closed()
-
-
 @pytest.fixture
-async def line(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Line]:
-    line = Line(redis_url, tmp_path_factory.mktemp("line") / "s")
-    server = await line.serve()
-    yield line
-    await line.cut()
-    server.close()
+async def line(redis_url: str) -> AsyncIterator[Proxy]:
+    """The only way to Redis for who takes it, so that a test can cut it."""
+    async with Proxy(Path(urlsplit(redis_url).path)).listening() as line:
+        yield line

@@ -66,7 +66,7 @@ async def test_a_burst_worker_ends_when_nothing_is_due(
 
     same = act(hello)
     jobs = await asyncio.gather(*(play.delay(act=same) for _ in range(30)))
-    await asyncio.gather(*runtime.client._background)
+    await runtime.client.telling.drain()
     async with asyncio.timeout(SOON_S):
         await WorkerLoop(runtime, burst=True).run()
     assert {(await runtime.client.get(job.id)).status for job in jobs} == {Status.COMPLETED}

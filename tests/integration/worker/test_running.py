@@ -12,7 +12,6 @@ from arq.jobs import Job as ArqJob
 from jobrunner.broker.queue import deserialize
 from jobrunner.declare import TaskContext
 from jobrunner.errors import (
-    IdempotencyMismatch,
     InvalidParams,
     JobFailed,
     PermanentError,
@@ -94,15 +93,6 @@ async def test_the_record_its_metadata_and_the_retries_are_kept_on_the_row(runti
     job = await play.options(record_id="r1", retries=7, metadata={"a": [1]}).delay(act=act(hello))
     row = await runtime.client.get(job.id)
     assert (row.record_id, row.retries, row.metadata) == ("r1", 7, {"a": [1]})
-
-
-async def test_thirty_submissions_at_once_with_one_key_are_one_job(runtime: Runtime) -> None:
-    once = play.options(idempotency_key="k")
-    same = act(hello)
-    jobs = await asyncio.gather(*(once.delay(act=same) for _ in range(30)))
-    assert len({job.id for job in jobs}) == 1
-    with pytest.raises(IdempotencyMismatch):
-        await once.delay(act="another")
 
 
 @pytest.mark.parametrize("metadata", [{"a": "\0"}, {"a": "\ud800"}, {"a": 2**70}, {"a": object()}])

@@ -1,0 +1,146 @@
+"""Suspects run apart: jobs that a worker died with go on in *wards*, child processes with ever fewer slots.
+
+A worker that died with one job in hand died of that job. Of several it may have been any, so they all become suspect
+and are never claimed beside healthy ones again. A ward runs those of one suspicion, an eighth as many at once with
+each step, one in the end: a poison among 1,000 jobs is found in log8(1000) + 3 deaths, and costs no neighbour anything.
+"""
+
+import asyncio
+import contextlib
+import logging
+import math
+import os
+import signal
+import sys
+import time
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from dataclasses import dataclass
+from subprocess import SubprocessError
+from uuid import UUID
+
+import orjson
+from uuid_utils.compat import uuid7
+
+from jobrunner.embedded.launch import Tied
+from jobrunner.errors import Unavailable
+from jobrunner.events import emit
+from jobrunner.runtime import Runtime
+from jobrunner.settings import revealed
+from jobrunner.worker.upkeep import Rescue
+
+_SHARE_BITS = 3
+_AT_ONCE = max(4, os.cpu_count() or 1)
+"""Wards of one worker; beyond them each suspicion still gets one, so that none waits for the others' end."""
+
+_START_S = 3.0
+"""Until a new ward claims. What is due after that was too much for those there are."""
+
+_REST_S = 10.0
+"""One that ended by an error of its own, not by a signal, would do so again at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ward:
+    """Whom a ward runs, and under which identity its parent knows it."""
+
+    suspicion: int
+    worker: UUID
+
+
+def slots_of(suspicion: int, max_jobs: int) -> int:
+    """How many jobs run side by side: all that a worker has for the unsuspected, an eighth with each suspicion."""
+    return max(1, max_jobs >> _SHARE_BITS * suspicion)
+
+
+class Wards:
+    """Starts wards where suspects are due, and takes the jobs of one that died at once: its process is gone."""
+
+    name = "wards"
+    every_s = 1.0
+
+    def __init__(self, runtime: Runtime, rescue: Rescue) -> None:
+        self._runtime = runtime
+        self._rescue = rescue
+        self._living: dict[asyncio.Task[None], Ward] = {}
+        self._processes: set[Process] = set()
+        self._rests_until: dict[int, float] = {}
+        self._stopping = False
+
+    async def run_once(self) -> None:
+        due = await self._runtime.store.leases.due_suspects(self._runtime.queue.name, self._runtime.tasks.keys())
+        for suspicion, jobs in due.items():
+            if time.monotonic() >= self._rests_until.get(suspicion, 0.0):
+                self._rest(suspicion, _START_S)
+                self._open_for(suspicion, jobs)
+
+    def stop(self) -> None:
+        """Let them drain; called again: at once."""
+        self._stopping = True
+        for process in self._processes:
+            _end(process)
+
+    async def ended(self, timeout_s: float) -> None:
+        """Wait for all, at most `timeout_s` seconds: who is slower ends by itself, as at our death."""
+        if self._living:
+            await asyncio.wait(self._living, timeout=timeout_s)
+
+    def _open_for(self, suspicion: int, jobs: int) -> None:
+        slots = slots_of(suspicion, self._runtime.settings.worker.max_jobs)
+        for _ in range(math.ceil(jobs / slots)):
+            served = any(living.suspicion == suspicion for living in self._living.values())
+            if self._stopping or (served and len(self._living) >= _AT_ONCE):
+                return
+            self._open(Ward(suspicion, uuid7()))
+
+    def _open(self, ward: Ward) -> None:
+        task = asyncio.create_task(self._watch(ward), name="ward")
+        self._living[task] = ward
+        task.add_done_callback(self._living.pop)
+
+    async def _watch(self, ward: Ward) -> None:
+        try:
+            process = await self._start(ward)
+        except (OSError, SubprocessError) as error:
+            emit("ward.not_started", logging.ERROR, suspicion=ward.suspicion, error=str(error))
+            self._rest(ward.suspicion, _REST_S)
+            return
+        emit("ward.started", worker=str(ward.worker), suspicion=ward.suspicion, pid=process.pid)
+        self._processes.add(process)
+        if self._stopping:
+            _end(process)
+        try:
+            code = await process.wait()
+        finally:
+            self._processes.discard(process)
+        if code == 0:
+            return
+        emit("ward.died", logging.ERROR, worker=str(ward.worker), suspicion=ward.suspicion, exit_code=code)
+        if code > 0:
+            self._rest(ward.suspicion, _REST_S)
+        try:
+            await self._rescue.take_from(ward.worker)
+        except Unavailable as error:  # the end of its lease will do
+            emit("upkeep.waits", logging.WARNING, service=self.name, error=str(error))
+
+    def _rest(self, suspicion: int, for_s: float) -> None:
+        self._rests_until[suspicion] = time.monotonic() + for_s
+
+    async def _start(self, ward: Ward) -> Process:
+        """Settings travel through its stdin: they hold secrets, and this process may have got its own from anywhere."""
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "jobrunner.worker.ward"),
+            stdin=PIPE,
+            stdout=DEVNULL,
+            start_new_session=True,  # Ctrl-C is for us: we let it drain
+            preexec_fn=Tied(signal.SIGTERM),
+        )
+        order = {"suspicion": ward.suspicion, "worker": ward.worker, "settings": revealed(self._runtime.settings)}
+        assert process.stdin is not None  # noqa: S101  # a pipe was asked for
+        process.stdin.write(orjson.dumps(order))
+        process.stdin.write_eof()
+        return process
+
+
+def _end(process: Process) -> None:
+    with contextlib.suppress(ProcessLookupError):  # it has ended, and nobody has looked yet
+        process.send_signal(signal.SIGTERM)
