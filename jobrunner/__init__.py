@@ -18,8 +18,9 @@ if TYPE_CHECKING:
         TransientError,
     )
     from jobrunner.job import Backoff, Job
+    from jobrunner.request import ImageRequest
     from jobrunner.runtime import JobRunner
-    from jobrunner.work import Artifact, Generated, ImageRequest
+    from jobrunner.work import Artifact, Generated
 
 _HOMES = {
     "declare": ("SubmitOptions", "TaskContext", "task"),
@@ -34,7 +35,8 @@ _HOMES = {
     ),
     "job": ("Backoff", "Job"),
     "runtime": ("JobRunner",),
-    "work": ("Artifact", "Generated", "ImageRequest"),
+    "request": ("ImageRequest",),
+    "work": ("Artifact", "Generated"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -19,7 +19,8 @@ from pydantic import BaseModel, ValidationError
 
 from jobrunner.errors import DeclarationError, InvalidParams, NoRunner
 from jobrunner.job import Backoff, Job
-from jobrunner.work import Artifact, Generated, Kind, Request
+from jobrunner.request import Request
+from jobrunner.work import Artifact, Generated, Kind
 
 DEFAULT_TIMEOUT = timedelta(minutes=30)
 DEFAULT_SOFT_TIMEOUT = timedelta(minutes=25)

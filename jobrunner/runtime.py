@@ -29,7 +29,8 @@ from jobrunner.providers.pinata import Pinata
 from jobrunner.providers.replicate import Replicate
 from jobrunner.providers.runway import Runway
 from jobrunner.providers.sync import Sync
-from jobrunner.settings import Provider, Settings, load
+from jobrunner.settings import Settings, load
+from jobrunner.settings.tables import Provider
 from jobrunner.store.artifacts import FileArtifacts
 from jobrunner.store.postgres import Store
 from jobrunner.store.rows import Filter

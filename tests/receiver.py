@@ -10,7 +10,7 @@ import orjson
 from aiohttp import web
 from pydantic import SecretStr
 
-from jobrunner.settings import Webhooks
+from jobrunner.settings.tables import Webhooks
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 SIGNED = Webhooks(secret=SecretStr(SECRET))

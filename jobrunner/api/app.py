@@ -13,7 +13,7 @@ from jobrunner.api.ops import Ops
 from jobrunner.api.webhooks import Webhooks
 from jobrunner.errors import ConfigError
 from jobrunner.runtime import Runtime
-from jobrunner.settings import Http
+from jobrunner.settings.tables import Http
 
 _SHUTDOWN_S = 5.0
 """How long requests under way may go on once the server stops."""

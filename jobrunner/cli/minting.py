@@ -13,8 +13,9 @@ from jobrunner.errors import TransientError
 from jobrunner.events import emit
 from jobrunner.observe import observing
 from jobrunner.providers.driver import Desk, Failed, Finished
+from jobrunner.request import DeployRequest
 from jobrunner.runtime import Runtime, opened, resolve
-from jobrunner.work import DeployRequest, Handle, Intent
+from jobrunner.work import Handle, Intent
 
 _ASK_AGAIN_S = 1.0
 

@@ -20,7 +20,7 @@ import orjson
 from jobrunner.errors import AttemptError, PermanentError, RateLimited, SubmitUnknown, TransientError, UrlNotAllowed
 from jobrunner.events import emit
 from jobrunner.net import Net, retry_after_s
-from jobrunner.settings import Provider
+from jobrunner.settings.tables import Provider
 from jobrunner.work import Kind, Output
 
 JSON_BYTES = 16 * 1024 * 1024

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from jobrunner.errors import AttemptError
-from jobrunner.work import Artifact, Handle, Intent, Money, Output, Plan, Request
+from jobrunner.request import Request
+from jobrunner.work import Artifact, Handle, Intent, Money, Output, Plan
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,17 +14,9 @@ from jobrunner.providers.answers import Line, unsupported
 from jobrunner.providers.driver import Capabilities, Desk, Finished
 from jobrunner.providers.one_request import OneRequest
 from jobrunner.providers.sounds import spooled
-from jobrunner.settings import Provider
-from jobrunner.work import (
-    NARRATOR,
-    Intent,
-    Money,
-    MusicRequest,
-    Plan,
-    Request,
-    SoundRequest,
-    SpeechRequest,
-)
+from jobrunner.request import NARRATOR, MusicRequest, Request, SoundRequest, SpeechRequest
+from jobrunner.settings.tables import Provider
+from jobrunner.work import Intent, Money, Plan
 
 BASE_URL = "https://api.elevenlabs.io"
 FORMAT = "mp3_44100_128"

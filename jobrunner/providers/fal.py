@@ -17,8 +17,9 @@ from jobrunner.net import Net
 from jobrunner.providers.answers import BadAnswer, Line, explained, judged, read_object, refusal, unsupported
 from jobrunner.providers.driver import CancelAnswer, Capabilities, Desk, Failed, Finished, Poll, Running
 from jobrunner.providers.fal_inputs import KEY, QUEUE_URL, Storage, inputs
-from jobrunner.settings import Provider
-from jobrunner.work import Handle, Intent, Kind, Output, Plan, Request, fill
+from jobrunner.request import Request
+from jobrunner.settings.tables import Provider
+from jobrunner.work import Handle, Intent, Kind, Output, Plan, fill
 
 UNDER_WAY = frozenset({"IN_QUEUE", "IN_PROGRESS"})
 ALREADY_COMPLETED = "already_completed"

@@ -14,9 +14,7 @@ from jobrunner.net import Net
 from jobrunner.providers.answers import BadAnswer, Line, read_object, unsupported
 from jobrunner.providers.driver import Desk
 from jobrunner.providers.files import data_uri
-from jobrunner.settings import Provider
-from jobrunner.work import (
-    Artifact,
+from jobrunner.request import (
     ImageEdit,
     ImageRequest,
     LipsyncRequest,
@@ -25,8 +23,9 @@ from jobrunner.work import (
     SoundRequest,
     SpeechRequest,
     VideoRequest,
-    file_mark,
 )
+from jobrunner.settings.tables import Provider
+from jobrunner.work import Artifact, file_mark
 
 KEY = {"Authorization": "Key {key}"}
 QUEUE_URL = "https://queue.fal.run"

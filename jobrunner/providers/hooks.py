@@ -23,7 +23,8 @@ from jobrunner.net.signing import is_fal, is_standard, is_sync, key_of
 from jobrunner.providers.answers import Line
 from jobrunner.providers.fal_inputs import KEY, REST_URL, storage_urls
 from jobrunner.providers.replicate import BASE_URL as REPLICATE_URL
-from jobrunner.settings import Provider, Settings
+from jobrunner.settings import Settings
+from jobrunner.settings.tables import Provider
 
 PATH = "/v1/hooks"
 

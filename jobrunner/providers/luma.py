@@ -17,8 +17,9 @@ from jobrunner.errors import AttemptError, PermanentError, TransientError
 from jobrunner.net import Net
 from jobrunner.providers.answers import BadAnswer, Line, judged, outputs_in, read_object, unsupported
 from jobrunner.providers.driver import CancelAnswer, Capabilities, Desk, Failed, Finished, Poll, Running
-from jobrunner.settings import Provider
-from jobrunner.work import Handle, Intent, Output, Plan, Request, VideoRequest
+from jobrunner.request import Request, VideoRequest
+from jobrunner.settings.tables import Provider
+from jobrunner.work import Handle, Intent, Output, Plan
 
 BASE_URL = "https://api.lumalabs.ai/dream-machine/v1"
 MODELS = ("ray-2", "ray-flash-2")

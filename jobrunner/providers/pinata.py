@@ -18,8 +18,9 @@ from jobrunner.net import Net
 from jobrunner.providers.answers import BadAnswer, Line, read_object, refusal, unsupported
 from jobrunner.providers.driver import Capabilities, Desk, Finished
 from jobrunner.providers.one_request import OneRequest
-from jobrunner.settings import Provider
-from jobrunner.work import Artifact, Intent, PinRequest, Plan, Request, file_mark
+from jobrunner.request import PinRequest, Request
+from jobrunner.settings.tables import Provider
+from jobrunner.work import Artifact, Intent, Plan, file_mark
 
 BASE_URL = "https://uploads.pinata.cloud/v3"
 NETWORK = "public"

@@ -22,8 +22,9 @@ from jobrunner.providers.answers import BadAnswer, Line, judged, outputs_in, rea
 from jobrunner.providers.driver import CancelAnswer, Capabilities, Desk, Failed, Finished, Poll, Running
 from jobrunner.providers.files import data_uri, inlined_bytes
 from jobrunner.providers.replicate_inputs import ROUTES, input_of
-from jobrunner.settings import Provider
-from jobrunner.work import Artifact, Handle, Intent, Money, Output, Plan, Request, fill
+from jobrunner.request import Request
+from jobrunner.settings.tables import Provider
+from jobrunner.work import Artifact, Handle, Intent, Money, Output, Plan, fill
 
 BASE_URL = "https://api.replicate.com"
 PREDICTIONS = "v1/predictions"

@@ -12,9 +12,8 @@ from fractions import Fraction
 from typing import Any
 
 from jobrunner.providers.answers import unsupported
-from jobrunner.work import (
+from jobrunner.request import (
     NARRATOR,
-    Artifact,
     ImageEdit,
     ImageRequest,
     MusicRequest,
@@ -22,8 +21,8 @@ from jobrunner.work import (
     SoundRequest,
     SpeechRequest,
     VideoRequest,
-    file_mark,
 )
+from jobrunner.work import Artifact, file_mark
 
 ROUTES = frozenset({"image", "image_edit", "video", "speech", "music", "sound"})
 IMAGE_RATIOS = ("1:1", "16:9", "21:9", "3:2", "2:3", "4:5", "5:4", "3:4", "4:3", "9:16", "9:21")

@@ -18,8 +18,9 @@ from jobrunner.net import Net
 from jobrunner.providers.answers import BEARER, BadAnswer, Line, outputs_in, read_object, unsupported
 from jobrunner.providers.driver import CancelAnswer, Capabilities, Desk, Failed, Finished, Poll, Running
 from jobrunner.providers.files import inlined, inlined_bytes
-from jobrunner.settings import Provider
-from jobrunner.work import Artifact, Handle, Intent, Money, Output, Plan, Request, VideoRequest, file_mark
+from jobrunner.request import Request, VideoRequest
+from jobrunner.settings.tables import Provider
+from jobrunner.work import Artifact, Handle, Intent, Money, Output, Plan, file_mark
 
 BASE_URL = "https://api.dev.runwayml.com"
 VERSION = "2024-11-06"

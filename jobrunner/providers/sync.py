@@ -21,8 +21,9 @@ from jobrunner.errors import AttemptError, PermanentError, SubmitUnknown, Transi
 from jobrunner.net import Net
 from jobrunner.providers.answers import BadAnswer, Line, judged, outputs_in, read_object, refusal, unsupported
 from jobrunner.providers.driver import CancelAnswer, Capabilities, Desk, Failed, Finished, Poll, Running
-from jobrunner.settings import Provider
-from jobrunner.work import Handle, Intent, LipsyncRequest, Output, Plan, Request, file_mark
+from jobrunner.request import LipsyncRequest, Request
+from jobrunner.settings.tables import Provider
+from jobrunner.work import Handle, Intent, Output, Plan, file_mark
 
 BASE_URL = "https://api.sync.so"
 FILE_BYTES = 20_000_000

@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 import orjson
 from aiohttp import web
 
+from jobrunner.request import SyncMode
 from jobrunner.sandbox import ledger, signatures, takes, uploads
 from jobrunner.sandbox.artists import speeches
 from jobrunner.sandbox.artists.lips import FPS, SYNC_MODES
@@ -23,7 +24,6 @@ from jobrunner.sandbox.state import State
 from jobrunner.sandbox.takes import Take
 from jobrunner.sandbox.uploads import Upload
 from jobrunner.sandbox.webhooks import Call, NotHere, loopback
-from jobrunner.work import SyncMode
 
 API_KEY: Final = "test-key"
 SECOND_USD: Final = {

@@ -8,7 +8,7 @@ import asyncpg
 from jobrunner.errors import ConfigError
 from jobrunner.events import emit
 from jobrunner.job import Job
-from jobrunner.settings import RecordTable
+from jobrunner.settings.tables import RecordTable
 from jobrunner.store.rows import Connection, columns
 
 _NOT_THE_TABLES = (

@@ -12,8 +12,8 @@ from pydantic import BaseModel, Field, ValidationError, create_model, model_vali
 from jobrunner.declare import TaskContext, task
 from jobrunner.errors import TransientError
 from jobrunner.job import Backoff
+from jobrunner.request import TextRequest
 from jobrunner.tasks.params import LongText, Params, Style, Text
-from jobrunner.work import TextRequest
 
 A = TypeVar("A", bound=BaseModel)
 Category = Literal["harassment", "hate", "illicit", "self-harm", "sexual", "violence"]

@@ -7,8 +7,9 @@ from pydantic import BaseModel, Field, StringConstraints
 
 from jobrunner.declare import TaskContext, task
 from jobrunner.job import Backoff
+from jobrunner.request import NARRATOR, MusicRequest, SoundRequest, SpeechRequest
 from jobrunner.tasks.params import Name, Params, Text
-from jobrunner.work import NARRATOR, Artifact, MusicRequest, SoundRequest, SpeechRequest
+from jobrunner.work import Artifact
 
 Script = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=40_000)]
 Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2}$")]

@@ -7,8 +7,9 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from jobrunner.declare import TaskContext, task
 from jobrunner.job import Backoff
+from jobrunner.request import MintRequest, PinRequest
 from jobrunner.tasks.params import Name, Params, Source
-from jobrunner.work import Artifact, MintRequest, PinRequest
+from jobrunner.work import Artifact
 
 Address = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^0x[0-9a-fA-F]{40}$")]
 """An account or a contract; capital letters, where there are any, are its checksum."""

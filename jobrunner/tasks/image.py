@@ -8,8 +8,9 @@ from pydantic import BaseModel, Field
 
 from jobrunner.declare import TaskContext, task
 from jobrunner.job import Backoff
+from jobrunner.request import ImageEdit, ImageRequest
 from jobrunner.tasks.params import Name, Params, Seed, Size, Source, Style, Text, pixels
-from jobrunner.work import Artifact, ImageEdit, ImageRequest
+from jobrunner.work import Artifact
 
 Number = Annotated[int, Field(ge=1, le=4)]
 """How many pictures to make in one call."""

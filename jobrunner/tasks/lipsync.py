@@ -4,9 +4,9 @@ from datetime import timedelta
 
 from jobrunner.declare import TaskContext, task
 from jobrunner.job import Backoff
+from jobrunner.request import LipsyncRequest, SyncMode
 from jobrunner.tasks.params import Params, Source
 from jobrunner.tasks.video import VideoResult, video_result
-from jobrunner.work import LipsyncRequest, SyncMode
 
 
 class Lipsync(Params):

@@ -7,8 +7,9 @@ from pydantic import BaseModel, Field, model_validator
 
 from jobrunner.declare import TaskContext, task
 from jobrunner.job import Backoff
+from jobrunner.request import VideoRequest
 from jobrunner.tasks.params import Params, Seed, Size, Source, Style, Text, pixels
-from jobrunner.work import Artifact, VideoRequest
+from jobrunner.work import Artifact
 
 QUIET_MOTION = "The picture comes gently to life; the camera moves slowly."
 """What is asked for where only a picture is given: models want words."""

@@ -10,8 +10,9 @@ import orjson
 
 from jobrunner.errors import PermanentError, UrlNotAllowed
 from jobrunner.job import Job
+from jobrunner.request import Request
 from jobrunner.store.rows import ProgressNote, Step, to_json
-from jobrunner.work import Artifact, Generated, Kind, Request
+from jobrunner.work import Artifact, Generated, Kind
 from jobrunner.worker.purchase import Purchase
 from jobrunner.worker.steps import Steps
 from jobrunner.worker.tools import Tools

@@ -28,8 +28,9 @@ from jobrunner.events import emit
 from jobrunner.failpoints import hit
 from jobrunner.job import RETRY_AFTER_CAP_S, Job
 from jobrunner.providers.driver import Desk, Driver, Failed, Finished, Running
+from jobrunner.request import Request
 from jobrunner.store.rows import Step
-from jobrunner.work import Generated, Handle, Intent, Request
+from jobrunner.work import Generated, Handle, Intent
 from jobrunner.worker.steps import Steps
 from jobrunner.worker.tools import Tools
 

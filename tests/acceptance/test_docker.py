@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from jobrunner import settings
+from jobrunner.settings.tables import Worker
 
 ROOT = Path(__file__).parents[2]
 OURS = ("migrate", "api", "worker")
@@ -69,7 +70,7 @@ def test_every_service_restarts_save_the_one_that_runs_once(compose: dict[str, A
 
 def test_a_deploy_waits_until_the_worker_has_drained(compose: dict[str, Any]) -> None:
     grace_s = int(compose["services"]["worker"]["stop_grace_period"].removesuffix("s"))
-    assert grace_s >= settings.Worker().drain_s + 5
+    assert grace_s >= Worker().drain_s + 5
 
 
 def test_every_server_says_how_it_is(compose: dict[str, Any]) -> None:

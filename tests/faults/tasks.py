@@ -4,7 +4,7 @@ from pydantic import BaseModel
 
 from jobrunner.declare import TaskContext, task
 from jobrunner.job import Backoff
-from jobrunner.work import ImageRequest
+from jobrunner.request import ImageRequest
 
 
 class Drawing(BaseModel):

@@ -6,7 +6,7 @@ from pydantic import BaseModel
 
 from jobrunner.declare import TaskContext, task
 from jobrunner.job import Backoff
-from jobrunner.work import TextRequest
+from jobrunner.request import TextRequest
 from jobrunner.worker import breaker
 from tests.faults.poisoning import patient
 from tests.faults.world import World, until

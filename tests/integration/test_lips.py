@@ -12,6 +12,7 @@ from imageio_ffmpeg import get_ffmpeg_exe
 from numpy.typing import NDArray
 
 from jobrunner.media import media_info
+from jobrunner.request import SyncMode
 from jobrunner.sandbox.artists import speeches
 from jobrunner.sandbox.artists.clips import Clips, Shot
 from jobrunner.sandbox.artists.faces import Picture, search
@@ -19,7 +20,6 @@ from jobrunner.sandbox.artists.lips import FPS, Lips
 from jobrunner.sandbox.artists.studio import Studio
 from jobrunner.sandbox.artists.voice import Moment
 from jobrunner.sandbox.state import open_state
-from jobrunner.work import SyncMode
 from tests.integration.drivers.inputs import clip
 
 SIZE = (640, 360)

@@ -19,8 +19,9 @@ from jobrunner.job import Job
 from jobrunner.media import ffmpeg as process
 from jobrunner.media import media_info
 from jobrunner.media.ffmpeg import Input, binary, encoding, ffmpeg
+from jobrunner.request import Request
 from jobrunner.tasks.merge import AddAudio, AddSubtitles, MergeVideos, add_audio, add_subtitles, merge_videos
-from jobrunner.work import Artifact, Generated, Kind, Request
+from jobrunner.work import Artifact, Generated, Kind
 from jobrunner.worker.supervise import Supervised
 
 T = TypeVar("T")

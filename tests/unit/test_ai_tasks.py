@@ -14,9 +14,10 @@ from pydantic import ValidationError
 
 from jobrunner.errors import TransientError
 from jobrunner.job import Job, Status
+from jobrunner.request import ImageEdit, Request, TextRequest
 from jobrunner.tasks.ai import PromptIdea, Story, Suspect, enhance_prompt, moderate, write_screenplay
 from jobrunner.tasks.image import EditImage, SceneImage, edit_image, generate_scene_image
-from jobrunner.work import Artifact, Generated, ImageEdit, Kind, Money, Request, TextRequest
+from jobrunner.work import Artifact, Generated, Kind, Money
 
 T = TypeVar("T")
 NOW = datetime(2026, 11, 23, tzinfo=UTC)

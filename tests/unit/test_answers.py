@@ -14,8 +14,9 @@ from jobrunner.net import Net
 from jobrunner.providers.answers import judged, outputs_in, refusal
 from jobrunner.providers.openai import OpenAI
 from jobrunner.providers.replicate import Replicate
-from jobrunner.settings import Provider
-from jobrunner.work import Artifact, ImageRequest, Output
+from jobrunner.request import ImageRequest
+from jobrunner.settings.tables import Provider
+from jobrunner.work import Artifact, Output
 
 OPENAI = OpenAI(Net(), Provider())
 REPLICATE = Replicate(Net(), Provider())

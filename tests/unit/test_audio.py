@@ -10,7 +10,8 @@ from jobrunner.declare import TaskContext, TaskSpec
 from jobrunner.errors import PermanentError
 from jobrunner.net import Net
 from jobrunner.providers.elevenlabs import NARRATOR_ID, ElevenLabs
-from jobrunner.settings import Provider
+from jobrunner.request import NARRATOR, ImageRequest, MusicRequest, Request, SoundRequest, SpeechRequest
+from jobrunner.settings.tables import Provider
 from jobrunner.tasks.audio import (
     AudioResult,
     Music,
@@ -20,16 +21,7 @@ from jobrunner.tasks.audio import (
     generate_sound_effect,
     generate_speech,
 )
-from jobrunner.work import (
-    NARRATOR,
-    Artifact,
-    Generated,
-    ImageRequest,
-    MusicRequest,
-    Request,
-    SoundRequest,
-    SpeechRequest,
-)
+from jobrunner.work import Artifact, Generated
 
 ONE = UUID(int=1)
 DRIVER = ElevenLabs(Net(), Provider())

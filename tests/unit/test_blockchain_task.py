@@ -10,8 +10,9 @@ import pytest
 
 from jobrunner.errors import InvalidParams
 from jobrunner.job import Job, Status
+from jobrunner.request import MintRequest, PinRequest, Request
 from jobrunner.tasks.blockchain import MintResult, mint_nft
-from jobrunner.work import Artifact, Generated, Kind, MintRequest, PinRequest, Request
+from jobrunner.work import Artifact, Generated, Kind
 
 T = TypeVar("T")
 NOW = datetime(2026, 11, 23, tzinfo=UTC)

@@ -23,8 +23,9 @@ from jobrunner.declare import (
 )
 from jobrunner.errors import DeclarationError, InvalidParams, NoRunner
 from jobrunner.job import Job
+from jobrunner.request import ImageRequest, Request
 from jobrunner.tasks.image import ImageResult, SceneImage, generate_scene_image
-from jobrunner.work import Artifact, Generated, ImageRequest, Kind, Request
+from jobrunner.work import Artifact, Generated, Kind
 
 T = TypeVar("T")
 

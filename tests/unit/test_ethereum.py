@@ -14,10 +14,10 @@ from jobrunner.providers.ethereum.chain import TRANSFER, Receipt, Token
 from jobrunner.providers.ethereum.fees import GWEI, Fees, bumped, offered
 from jobrunner.providers.ethereum.ledger import Order
 from jobrunner.providers.ethereum.refusals import Refused, refused
+from jobrunner.request import MintRequest
 from jobrunner.runtime import SANDBOX_KEY, SANDBOX_MINT
 from jobrunner.sandbox.eth.accounts import CHAIN_ID, COLLECTION, DEV_KEYS
 from jobrunner.sandbox.eth.node import API_KEY
-from jobrunner.work import MintRequest
 from tests.unit.test_imports import loaded_by
 
 CAP = Fees(100 * GWEI, 3 * GWEI)

@@ -9,9 +9,7 @@ from jobrunner.errors import PermanentError
 from jobrunner.net import Net
 from jobrunner.providers.fal import Fal
 from jobrunner.providers.fal_inputs import storage_urls
-from jobrunner.settings import Provider
-from jobrunner.work import (
-    Artifact,
+from jobrunner.request import (
     ImageEdit,
     ImageRequest,
     LipsyncRequest,
@@ -21,8 +19,9 @@ from jobrunner.work import (
     SpeechRequest,
     TextRequest,
     VideoRequest,
-    file_mark,
 )
+from jobrunner.settings.tables import Provider
+from jobrunner.work import Artifact, file_mark
 
 FAL = Fal(Net(), Provider())
 FLUX = "fal-ai/flux/schnell"

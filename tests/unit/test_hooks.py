@@ -16,7 +16,8 @@ from jobrunner.net.signing import standard_headers
 from jobrunner.providers import hooks as module
 from jobrunner.providers.answers import Line
 from jobrunner.providers.hooks import Hooks, remote_id
-from jobrunner.settings import Http, Provider, Settings
+from jobrunner.settings import Settings
+from jobrunner.settings.tables import Http, Provider
 from tests.receiver import SECRET, SIGNED
 
 JOB = UUID("0198c5a4-5f4e-7cc3-8f5b-0d6f6a1f1f6e")

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from jobrunner.errors import InvalidParams
+from jobrunner.request import LipsyncRequest
 from jobrunner.tasks.lipsync import lipsync_video
-from jobrunner.work import LipsyncRequest
 from tests.unit.test_video_task import CLIP, VOICE, Context
 
 SAID = {"user_id": "u1", "video": str(CLIP.id), "audio": "https://h/voice.mp3"}

@@ -11,20 +11,18 @@ from jobrunner.errors import PermanentError
 from jobrunner.net import Net
 from jobrunner.providers.openai import OpenAI
 from jobrunner.providers.openai.schemas import strict
-from jobrunner.settings import Provider
-from jobrunner.work import (
+from jobrunner.request import (
     NARRATOR,
-    Artifact,
     ImageEdit,
     ImageRequest,
     MusicRequest,
-    Plan,
     Request,
     SpeechRequest,
     TextRequest,
     VideoRequest,
-    file_mark,
 )
+from jobrunner.settings.tables import Provider
+from jobrunner.work import Artifact, Plan, file_mark
 
 OPENAI = OpenAI(Net(), Provider())
 PICTURE = Artifact(UUID(int=1), None, "image", "image/png", 9, "00", "01/a.png", 8, 8)

@@ -26,10 +26,11 @@ from jobrunner.job import Job, Status
 from jobrunner.net import Net
 from jobrunner.providers.driver import CancelAnswer, Capabilities, Desk, Failed, Finished, Poll, Running
 from jobrunner.providers.hooks import Hooks
+from jobrunner.request import ImageRequest, Request
 from jobrunner.settings import Settings
 from jobrunner.store.artifacts import FileArtifacts
 from jobrunner.store.rows import Step, StepWrite
-from jobrunner.work import Artifact, Handle, ImageRequest, Intent, Output, Plan, Request
+from jobrunner.work import Artifact, Handle, Intent, Output, Plan
 from jobrunner.worker import breaker, purchase
 from jobrunner.worker import steps as steps_module
 from jobrunner.worker.breaker import Breakers

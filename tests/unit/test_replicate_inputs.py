@@ -7,9 +7,8 @@ import pytest
 
 from jobrunner.errors import PermanentError
 from jobrunner.providers.replicate_inputs import input_of
-from jobrunner.work import (
+from jobrunner.request import (
     NARRATOR,
-    Artifact,
     ImageEdit,
     ImageRequest,
     MusicRequest,
@@ -17,8 +16,8 @@ from jobrunner.work import (
     SoundRequest,
     SpeechRequest,
     TextRequest,
-    file_mark,
 )
+from jobrunner.work import Artifact, file_mark
 
 PICTURE = Artifact(UUID(int=1), None, "image", "image/png", 10_000, "00", "picture.png", 64, 64)
 MARK = file_mark(PICTURE)

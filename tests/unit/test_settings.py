@@ -13,20 +13,8 @@ from pydantic import BaseModel, ValidationError
 
 from jobrunner.errors import ConfigError
 from jobrunner.runtime import DRIVERS
-from jobrunner.settings import (
-    ROUTES,
-    Http,
-    Mint,
-    Net,
-    Provider,
-    RecordTable,
-    Retention,
-    Settings,
-    Webhooks,
-    Worker,
-    load,
-    revealed,
-)
+from jobrunner.settings import Settings, load, revealed
+from jobrunner.settings.tables import ROUTES, Http, Mint, Net, Provider, RecordTable, Retention, Webhooks, Worker
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "settings.example.toml"

@@ -9,8 +9,9 @@ import pytest
 
 from jobrunner.errors import InvalidParams
 from jobrunner.job import Job
+from jobrunner.request import Request, VideoRequest
 from jobrunner.tasks.video import QUIET_MOTION, VideoResult, generate_scene_video
-from jobrunner.work import Artifact, Generated, Kind, Request, VideoRequest
+from jobrunner.work import Artifact, Generated, Kind
 
 T = TypeVar("T")
 FRAME = Artifact(UUID(int=1), None, "image", "image/png", 9, "00", "01/a.png", 640, 360)

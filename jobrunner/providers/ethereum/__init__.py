@@ -24,8 +24,9 @@ from jobrunner.providers.ethereum.refusals import Refused
 from jobrunner.providers.ethereum.rpc import Rpc
 from jobrunner.providers.ethereum.sender import NonceTaken, Sender
 from jobrunner.providers.ethereum.wallet import wallet_of
-from jobrunner.settings import Mint, Provider
-from jobrunner.work import DeployRequest, Handle, Intent, MintRequest, Money, Output, Plan, Request
+from jobrunner.request import DeployRequest, MintRequest, Request
+from jobrunner.settings.tables import Mint, Provider
+from jobrunner.work import Handle, Intent, Money, Output, Plan
 
 COLLECTION = "collection"
 """The only model: the contract in `[mint]`."""

@@ -11,7 +11,7 @@ from jobrunner.providers.ethereum.fees import GWEI, Fees, offered
 from jobrunner.providers.ethereum.ledger import Order
 from jobrunner.providers.ethereum.refusals import Refused
 from jobrunner.providers.ethereum.rpc import Rpc, quantity
-from jobrunner.settings import Mint
+from jobrunner.settings.tables import Mint
 
 TRANSFER = "0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef"
 """keccak of Transfer(address,address,uint256). ERC-20 has the same, with one topic less."""

@@ -14,7 +14,7 @@ from jobrunner.errors import AttemptError, TransientError
 from jobrunner.net import Net, retry_after_s
 from jobrunner.providers.answers import BEARER, BadAnswer, Line, read_object, refusal
 from jobrunner.providers.ethereum.refusals import refused
-from jobrunner.settings import Provider
+from jobrunner.settings.tables import Provider
 from jobrunner.work import Output
 
 LOCAL = "http://127.0.0.1:8545"

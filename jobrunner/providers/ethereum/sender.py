@@ -17,7 +17,7 @@ from jobrunner.providers.ethereum.fees import Fees, bumped
 from jobrunner.providers.ethereum.ledger import ALIVE, Ledger, Mint, Order, Sign, Signed, Signer
 from jobrunner.providers.ethereum.refusals import REFUSED, Refused
 from jobrunner.providers.ethereum.wallet import Wallet
-from jobrunner.settings import Mint as Settings
+from jobrunner.settings.tables import Mint as Settings
 
 _PLAIN_GAS = 21_000
 """What a transaction costs that calls nothing."""

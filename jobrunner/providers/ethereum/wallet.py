@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from jobrunner.errors import ConfigError
 from jobrunner.providers.ethereum.fees import Fees
 from jobrunner.providers.ethereum.ledger import Order, Signed
-from jobrunner.settings import Mint
+from jobrunner.settings.tables import Mint
 
 if TYPE_CHECKING:
     from eth_account.signers.local import LocalAccount

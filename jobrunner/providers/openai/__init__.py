@@ -14,19 +14,9 @@ from jobrunner.net import Net
 from jobrunner.providers.answers import Line, unsupported
 from jobrunner.providers.driver import CancelAnswer, Capabilities, Desk, Finished, Poll
 from jobrunner.providers.openai import images, speech, text, videos
-from jobrunner.settings import Provider
-from jobrunner.work import (
-    Handle,
-    ImageEdit,
-    ImageRequest,
-    Intent,
-    Output,
-    Plan,
-    Request,
-    SpeechRequest,
-    TextRequest,
-    VideoRequest,
-)
+from jobrunner.request import ImageEdit, ImageRequest, Request, SpeechRequest, TextRequest, VideoRequest
+from jobrunner.settings.tables import Provider
+from jobrunner.work import Handle, Intent, Output, Plan
 
 BASE_URL = "https://api.openai.com/v1"
 

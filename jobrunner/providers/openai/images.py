@@ -17,7 +17,8 @@ from jobrunner.providers.base64_spool import extract
 from jobrunner.providers.driver import Desk, Finished
 from jobrunner.providers.openai.forms import form_of, unpacked
 from jobrunner.providers.openai.reading import raise_hidden, tokens
-from jobrunner.work import Artifact, ImageEdit, ImageRequest, Output, Plan, file_mark
+from jobrunner.request import ImageEdit, ImageRequest
+from jobrunner.work import Artifact, Output, Plan, file_mark
 
 GENERATIONS = "images/generations"
 EDITS = "images/edits"

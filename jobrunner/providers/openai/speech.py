@@ -6,7 +6,8 @@ A stream that breaks off before its end was spoken and billed, and is lost.
 from jobrunner.providers.answers import Line, unsupported
 from jobrunner.providers.driver import Desk, Finished
 from jobrunner.providers.sounds import spooled
-from jobrunner.work import NARRATOR, Plan, SpeechRequest
+from jobrunner.request import NARRATOR, SpeechRequest
+from jobrunner.work import Plan
 
 SPEECH = "audio/speech"
 MAX_TEXT = 4096

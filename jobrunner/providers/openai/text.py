@@ -15,7 +15,8 @@ from jobrunner.providers.answers import BadAnswer, Line, judged, read_object
 from jobrunner.providers.driver import CancelAnswer, Desk, Failed, Finished, Poll, Running
 from jobrunner.providers.openai.reading import raise_hidden, tokens
 from jobrunner.providers.openai.schemas import strict
-from jobrunner.work import Handle, Plan, TextRequest
+from jobrunner.request import TextRequest
+from jobrunner.work import Handle, Plan
 
 RESPONSES = "responses"
 CHAT = "chat/completions"

@@ -19,7 +19,8 @@ from jobrunner.providers.answers import OUTPUT_BYTES, BadAnswer, Line, judged, r
 from jobrunner.providers.driver import CancelAnswer, Desk, Failed, Finished, Poll, Running
 from jobrunner.providers.openai.forms import form_of, unpacked
 from jobrunner.providers.openai.reading import raise_hidden
-from jobrunner.work import Handle, Output, Plan, VideoRequest, file_mark
+from jobrunner.request import VideoRequest
+from jobrunner.work import Handle, Output, Plan, file_mark
 
 VIDEOS = "videos"
 PREFIX = f"{VIDEOS}/"

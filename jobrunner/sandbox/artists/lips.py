@@ -16,11 +16,11 @@ from typing import Final, get_args
 
 from jobrunner.errors import PermanentError
 from jobrunner.media import MediaInfo, media_info
+from jobrunner.request import SyncMode
 from jobrunner.sandbox.artists import child
 from jobrunner.sandbox.artists.shelf import Shelf
 from jobrunner.sandbox.artists.visemes import spoken
 from jobrunner.sandbox.artists.voice import Moment
-from jobrunner.work import SyncMode
 
 SYNC_MODES: Final = frozenset(get_args(SyncMode))
 FPS: Final = 24

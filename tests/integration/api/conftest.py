@@ -15,7 +15,8 @@ from jobrunner.api import serving
 from jobrunner.declare import TaskContext, task
 from jobrunner.errors import PermanentError
 from jobrunner.runtime import Runtime, opened
-from jobrunner.settings import Http, Settings
+from jobrunner.settings import Settings
+from jobrunner.settings.tables import Http
 from jobrunner.worker.loop import WorkerLoop
 
 

@@ -9,7 +9,8 @@ from jobrunner.api import serving
 from jobrunner.errors import ConfigError
 from jobrunner.events import Event, subscribe
 from jobrunner.runtime import opened
-from jobrunner.settings import Http, Settings
+from jobrunner.settings import Settings
+from jobrunner.settings.tables import Http
 from tests.integration.api.conftest import problem, submission
 
 

@@ -14,7 +14,8 @@ from jobrunner.broker.stream import HOOKED
 from jobrunner.errors import Unavailable
 from jobrunner.net.signing import standard_headers
 from jobrunner.runtime import Runtime
-from jobrunner.settings import Provider, Settings
+from jobrunner.settings import Settings
+from jobrunner.settings.tables import Provider
 from jobrunner.store.rows import Step, StepWrite
 from jobrunner.work import Handle, Plan
 from tests.integration.api.conftest import problem, submit

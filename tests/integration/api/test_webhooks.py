@@ -12,7 +12,8 @@ from jobrunner.api import serving
 from jobrunner.errors import ConfigError
 from jobrunner.net.signing import is_standard
 from jobrunner.runtime import Runtime, opened
-from jobrunner.settings import Http, Net, Settings, Webhooks
+from jobrunner.settings import Settings
+from jobrunner.settings.tables import Http, Net, Webhooks
 from tests.integration.api.conftest import api_paint, problem, submission, submit, working
 from tests.receiver import SECRET, SIGNED, SOON_S, Receiver, receiving
 

@@ -24,15 +24,9 @@ from jobrunner.providers.pinata import Pinata
 from jobrunner.providers.replicate import Replicate
 from jobrunner.providers.runway import Runway
 from jobrunner.providers.sync import Sync
-from jobrunner.sandbox.app import running
-from jobrunner.settings import Provider
-from jobrunner.work import (
-    Artifact,
-    Handle,
+from jobrunner.request import (
     ImageEdit,
     ImageRequest,
-    Intent,
-    Kind,
     LipsyncRequest,
     MintRequest,
     MusicRequest,
@@ -43,6 +37,9 @@ from jobrunner.work import (
     TextRequest,
     VideoRequest,
 )
+from jobrunner.sandbox.app import running
+from jobrunner.settings.tables import Provider
+from jobrunner.work import Artifact, Handle, Intent, Kind
 from tests.integration.drivers.inputs import CLIP, PICTURE, content
 from tests.integration.drivers.inputs import sound as a_sound
 from tests.integration.drivers.notebook import minter

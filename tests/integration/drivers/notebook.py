@@ -8,8 +8,8 @@ from jobrunner.net import Net
 from jobrunner.providers.ethereum import Ethereum
 from jobrunner.providers.ethereum.ledger import ALIVE, Mint, Order, Sign, Signed, Signer, State
 from jobrunner.runtime import SANDBOX_MINT
-from jobrunner.settings import Mint as Settings
-from jobrunner.settings import Provider
+from jobrunner.settings.tables import Mint as Settings
+from jobrunner.settings.tables import Provider
 
 
 class Notebook:

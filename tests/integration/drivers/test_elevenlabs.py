@@ -15,9 +15,10 @@ from jobrunner.media import media_info
 from jobrunner.net import Net
 from jobrunner.providers.driver import Desk, Finished
 from jobrunner.providers.elevenlabs import ElevenLabs
+from jobrunner.request import NARRATOR, MusicRequest, Request, SoundRequest, SpeechRequest
 from jobrunner.sandbox.app import running
-from jobrunner.settings import Provider
-from jobrunner.work import NARRATOR, Intent, Money, MusicRequest, Plan, Request, SoundRequest, SpeechRequest
+from jobrunner.settings.tables import Provider
+from jobrunner.work import Intent, Money, Plan
 from tests.integration.drivers.conftest import SPEED
 
 SPEECH, MUSIC, SOUND = "eleven_flash_v2_5", "music_v1", "eleven_text_to_sound_v2"

@@ -14,19 +14,10 @@ from jobrunner.net import Net
 from jobrunner.providers import fal_inputs
 from jobrunner.providers.driver import Desk, Driver, Failed, Finished, Running
 from jobrunner.providers.fal import Fal
+from jobrunner.request import ImageEdit, ImageRequest, Request, SoundRequest, VideoRequest
 from jobrunner.sandbox.artists import artist
-from jobrunner.settings import Provider
-from jobrunner.work import (
-    Handle,
-    ImageEdit,
-    ImageRequest,
-    Intent,
-    Kind,
-    Output,
-    Request,
-    SoundRequest,
-    VideoRequest,
-)
+from jobrunner.settings.tables import Provider
+from jobrunner.work import Handle, Intent, Kind, Output
 from tests.integration.drivers.conftest import Bench, Fake
 from tests.integration.drivers.inputs import PICTURE
 

@@ -9,8 +9,9 @@ from jobrunner.errors import PermanentError
 from jobrunner.net import Net
 from jobrunner.providers.driver import Failed
 from jobrunner.providers.luma import Luma
-from jobrunner.settings import Provider
-from jobrunner.work import Handle, Intent, VideoRequest
+from jobrunner.request import VideoRequest
+from jobrunner.settings.tables import Provider
+from jobrunner.work import Handle, Intent
 from tests.integration.drivers.conftest import Fake
 from tests.integration.drivers.inputs import PICTURE
 

@@ -12,8 +12,9 @@ from jobrunner.errors import PermanentError, SubmitUnknown, TransientError
 from jobrunner.net import Net
 from jobrunner.providers.driver import Desk, Failed, Finished, Running
 from jobrunner.providers.openai import OpenAI
-from jobrunner.settings import Provider
-from jobrunner.work import Handle, Intent, Output, VideoRequest
+from jobrunner.request import VideoRequest
+from jobrunner.settings.tables import Provider
+from jobrunner.work import Handle, Intent, Output
 from tests.integration.drivers.conftest import Fake
 
 HANDLE = Handle("openai", "videos/v1")

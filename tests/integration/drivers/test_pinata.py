@@ -14,9 +14,10 @@ from jobrunner.errors import PermanentError, SubmitUnknown
 from jobrunner.net import Net
 from jobrunner.providers.driver import Desk
 from jobrunner.providers.pinata import Pinata
+from jobrunner.request import ImageRequest, PinRequest
 from jobrunner.sandbox.app import running
-from jobrunner.settings import Provider
-from jobrunner.work import Artifact, ImageRequest, Intent, PinRequest
+from jobrunner.settings.tables import Provider
+from jobrunner.work import Artifact, Intent
 from tests.integration.drivers.conftest import Fake
 
 LARGE = 5_000_000

@@ -11,9 +11,10 @@ from jobrunner.errors import SubmitUnknown, TransientError
 from jobrunner.media import media_info
 from jobrunner.net import Net
 from jobrunner.providers.replicate import INLINE_BYTES, Replicate
+from jobrunner.request import ImageEdit, Request, VideoRequest
 from jobrunner.sandbox.app import running
-from jobrunner.settings import Provider
-from jobrunner.work import ImageEdit, Intent, Request, VideoRequest, file_mark
+from jobrunner.settings.tables import Provider
+from jobrunner.work import Intent, file_mark
 from tests.integration.drivers.conftest import SUBJECTS, Bench
 from tests.integration.drivers.inputs import PICTURE
 

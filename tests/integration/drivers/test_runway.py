@@ -14,9 +14,10 @@ from jobrunner.errors import PermanentError
 from jobrunner.net import Net
 from jobrunner.providers.driver import Failed, Finished, Running
 from jobrunner.providers.runway import Runway
+from jobrunner.request import VideoRequest
 from jobrunner.sandbox.app import running
-from jobrunner.settings import Provider
-from jobrunner.work import Handle, VideoRequest
+from jobrunner.settings.tables import Provider
+from jobrunner.work import Handle
 from tests.integration.drivers.conftest import SUBJECTS, Bench, Fake
 from tests.integration.drivers.inputs import PICTURE
 

@@ -16,8 +16,9 @@ from jobrunner.providers import answers
 from jobrunner.providers.driver import Desk, Failed, Finished, Running
 from jobrunner.providers.openai import OpenAI
 from jobrunner.providers.replicate import Replicate
-from jobrunner.settings import Provider
-from jobrunner.work import Handle, ImageRequest, Intent, Output
+from jobrunner.request import ImageRequest
+from jobrunner.settings.tables import Provider
+from jobrunner.work import Handle, Intent, Output
 from tests.integration.drivers.conftest import Fake
 
 

@@ -16,8 +16,9 @@ from jobrunner.events import Event, subscribe
 from jobrunner.net import Net
 from jobrunner.providers.driver import Desk, Failed, Finished, Running
 from jobrunner.providers.openai import OpenAI
-from jobrunner.settings import Provider
-from jobrunner.work import Artifact, Handle, ImageEdit, ImageRequest, Intent, Money, Request, SpeechRequest, TextRequest
+from jobrunner.request import ImageEdit, ImageRequest, Request, SpeechRequest, TextRequest
+from jobrunner.settings.tables import Provider
+from jobrunner.work import Artifact, Handle, Intent, Money
 from tests.integration.drivers.conftest import at_loopback
 
 HANDLE = Handle("openai", "resp_1")

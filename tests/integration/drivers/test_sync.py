@@ -14,8 +14,9 @@ from jobrunner.errors import AttemptError, PermanentError, SubmitUnknown, Transi
 from jobrunner.net import Net
 from jobrunner.providers.driver import Desk, Failed, Finished, Running
 from jobrunner.providers.sync import Sync, key_of
-from jobrunner.settings import Provider
-from jobrunner.work import Handle, ImageRequest, Intent, LipsyncRequest
+from jobrunner.request import ImageRequest, LipsyncRequest
+from jobrunner.settings.tables import Provider
+from jobrunner.work import Handle, Intent
 from tests.integration.drivers.conftest import at_loopback
 from tests.integration.drivers.inputs import CLIP, content, sound
 

@@ -9,7 +9,8 @@ import pytest
 from pydantic import SecretStr
 
 from jobrunner.job import CRASH_LIMIT, Job, Status
-from jobrunner.settings import Settings, Webhooks
+from jobrunner.settings import Settings
+from jobrunner.settings.tables import Webhooks
 from jobrunner.store.postgres import Store
 from jobrunner.store.rows import Filter
 from jobrunner.work import Artifact

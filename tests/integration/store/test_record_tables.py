@@ -12,7 +12,8 @@ from pydantic import SecretStr
 from jobrunner.errors import ConfigError
 from jobrunner.events import Event, subscribe
 from jobrunner.job import Status
-from jobrunner.settings import RecordTable, Settings
+from jobrunner.settings import Settings
+from jobrunner.settings.tables import RecordTable
 from jobrunner.store.migrate import migrate
 from jobrunner.store.postgres import Store
 from tests.integration.store.conftest import claimed, end, inserted, new, worker

@@ -20,7 +20,8 @@ from jobrunner.declare import TaskContext, task
 from jobrunner.events import Event, subscribe
 from jobrunner.job import Backoff, Job
 from jobrunner.runtime import Runtime, opened
-from jobrunner.settings import Settings, Worker
+from jobrunner.settings import Settings
+from jobrunner.settings.tables import Worker
 from jobrunner.worker.loop import WorkerLoop
 from jobrunner.worker.wards import Ward, Wards
 from tests.faults.proxy import Proxy

@@ -15,13 +15,13 @@ from jobrunner.declare import TaskContext
 from jobrunner.errors import Retry
 from jobrunner.job import Status
 from jobrunner.media import media_info
+from jobrunner.request import ImageRequest
 from jobrunner.runtime import Runtime, opened, with_sandbox
 from jobrunner.sandbox import ledger
 from jobrunner.sandbox.app import Sandbox, running
 from jobrunner.settings import Settings
 from jobrunner.store.rows import Step
 from jobrunner.tasks.image import ImageResult, generate_scene_image
-from jobrunner.work import ImageRequest
 from tests.integration.worker.conftest import SOON_S, act, ended, play, until, working
 
 REPLICATE, OPENAI = "replicate:black-forest-labs/flux-schnell", "openai:gpt-image-2"

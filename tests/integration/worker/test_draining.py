@@ -10,7 +10,8 @@ from arq.connections import ArqRedis
 from jobrunner.declare import TaskContext
 from jobrunner.job import Status
 from jobrunner.runtime import Runtime, opened
-from jobrunner.settings import Settings, Worker
+from jobrunner.settings import Settings
+from jobrunner.settings.tables import Worker
 from jobrunner.worker import claims
 from jobrunner.worker.loop import WorkerLoop
 from tests.integration.worker.conftest import SOON_S, Heard, act, ended, play, working

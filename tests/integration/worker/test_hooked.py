@@ -18,11 +18,13 @@ from jobrunner.providers.driver import Desk, Driver
 from jobrunner.providers.fal import Fal
 from jobrunner.providers.luma import Luma
 from jobrunner.providers.replicate import Replicate
+from jobrunner.request import ImageRequest, Request, VideoRequest
 from jobrunner.runtime import Runtime, opened, with_sandbox
 from jobrunner.sandbox.app import running
-from jobrunner.settings import Http, Provider, Settings
+from jobrunner.settings import Settings
+from jobrunner.settings.tables import Http, Provider
 from jobrunner.tasks.image import generate_scene_image
-from jobrunner.work import ImageRequest, Intent, Request, VideoRequest
+from jobrunner.work import Intent
 from jobrunner.worker import purchase
 from tests.integration.drivers.conftest import at_loopback
 from tests.integration.worker.conftest import SOON_S, until, working

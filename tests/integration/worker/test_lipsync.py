@@ -12,7 +12,8 @@ from jobrunner.media import media_info
 from jobrunner.runtime import Runtime, opened, with_sandbox
 from jobrunner.sandbox import ledger
 from jobrunner.sandbox.app import Sandbox, running
-from jobrunner.settings import ROUTES, Settings
+from jobrunner.settings import Settings
+from jobrunner.settings.tables import ROUTES
 from jobrunner.tasks.lipsync import lipsync_video
 from jobrunner.tasks.video import VideoResult
 from tests.integration.drivers.inputs import clip, titled

@@ -12,13 +12,13 @@ import pytest
 from jobrunner.errors import Conflict
 from jobrunner.job import Job, Status
 from jobrunner.providers.ethereum.ledger import Mint
+from jobrunner.request import MintRequest
 from jobrunner.runtime import Runtime, with_sandbox
 from jobrunner.sandbox import ledger
 from jobrunner.sandbox.app import Sandbox, running
 from jobrunner.sandbox.artists.artist import draw
 from jobrunner.settings import Settings
 from jobrunner.tasks.blockchain import MintResult, mint_nft
-from jobrunner.work import MintRequest
 from jobrunner.worker.loop import WorkerLoop
 from tests.integration.worker.conftest import ended, until, working
 

@@ -14,7 +14,8 @@ from jobrunner.broker.queue import Queue
 from jobrunner.declare import TaskContext
 from jobrunner.runtime import Runtime, opened
 from jobrunner.sandbox.artists.artist import draw
-from jobrunner.settings import Retention, Settings
+from jobrunner.settings import Settings
+from jobrunner.settings.tables import Retention
 from jobrunner.store import keeping, pruning
 from jobrunner.work import Artifact
 from jobrunner.worker.prune import Prune

@@ -15,12 +15,14 @@ from jobrunner.net import Net
 from jobrunner.providers.driver import Desk, Failed, Finished, Running
 from jobrunner.providers.ethereum import COLLECTION as MODEL
 from jobrunner.providers.ethereum import Ethereum
+from jobrunner.request import DeployRequest, MintRequest
 from jobrunner.runtime import SANDBOX_MINT
 from jobrunner.sandbox.app import running
 from jobrunner.sandbox.eth.accounts import COLLECTION
-from jobrunner.settings import Mint, Provider, Settings
+from jobrunner.settings import Settings
+from jobrunner.settings.tables import Mint, Provider
 from jobrunner.store.postgres import Store
-from jobrunner.work import DeployRequest, Handle, Intent, MintRequest
+from jobrunner.work import Handle, Intent
 from tests.integration.drivers.conftest import at_loopback
 from tests.integration.store.conftest import held, worker
 

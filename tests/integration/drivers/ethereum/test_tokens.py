@@ -11,8 +11,9 @@ from pydantic import SecretStr
 from jobrunner.errors import ConfigError, PermanentError, TransientError
 from jobrunner.events import Event, subscribe
 from jobrunner.providers.driver import Finished
+from jobrunner.request import DeployRequest
 from jobrunner.sandbox.eth.accounts import CHAIN_ID, COLLECTION, DEV_KEYS
-from jobrunner.work import DeployRequest, Handle
+from jobrunner.work import Handle
 from tests.integration.drivers.ethereum.conftest import (
     OWNER,
     Mintery,
