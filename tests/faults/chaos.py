@@ -14,10 +14,11 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import aiohttp
 import asyncpg
@@ -26,7 +27,7 @@ import orjson
 from jobrunner.job import TERMINAL
 from jobrunner.store.migrate import migrate
 from tests.faults.servers import Mortals, Name, serving
-from tests.faults.world import World, world
+from tests.faults.world import SPEED, World, world
 from tests.processes import Running
 
 LEASE_S = 2.0
@@ -295,20 +296,22 @@ def _missing(plan: Plan, rows: Sequence[asyncpg.Record]) -> Iterator[str]:
         yield f"{plan.jobs} jobs were submitted, {len(rows)} stand"
 
 
+@asynccontextmanager
+async def own_world(*, speed: float = SPEED) -> AsyncIterator[tuple[World, Mortals]]:
+    """A world on servers of its own, for a program that is no test."""
+    with tempfile.TemporaryDirectory(prefix="jobrunner-world-") as name, serving(Path(name, "servers")) as mortals:
+        await migrate(mortals.database_url)
+        directory = Path(name, "world")
+        directory.mkdir()
+        async with world(directory, mortals.database_url, mortals.redis_url, speed=speed) as place:
+            yield place, mortals
+
+
 async def main(plan: Plan) -> bool:
     """Whether every invariant held."""
     print(f"seed {plan.seed}", flush=True)
-    with tempfile.TemporaryDirectory(prefix="jobrunner-chaos-") as name, serving(Path(name, "servers")) as mortals:
-        database = f"chaos_{uuid4().hex}"
-        administrator = await asyncpg.connect(mortals.database_url)
-        await administrator.execute(f"CREATE DATABASE {database}")
-        await administrator.close()
-        url = mortals.database_url.replace("///jobrunner?", f"///{database}?")
-        await migrate(url)
-        directory = Path(name, "world")
-        directory.mkdir()
-        async with world(directory, url, mortals.redis_url) as place:
-            summary = await unleash(plan, place, mortals)
+    async with own_world() as (place, mortals):
+        summary = await unleash(plan, place, mortals)
     print(summary)
     return not summary.violations
 

@@ -258,14 +258,14 @@ class World:
 
 
 @asynccontextmanager
-async def world(directory: Path, database_url: str, redis_url: str) -> AsyncIterator[World]:
+async def world(directory: Path, database_url: str, redis_url: str, *, speed: float = SPEED) -> AsyncIterator[World]:
     """On servers at these Unix sockets; `database_url` names a database that is migrated and empty."""
     there, here = urlsplit(database_url), urlsplit(redis_url)
     socket = next(part.removeprefix("host=") for part in there.query.split("&") if part.startswith("host="))
     async with AsyncExitStack() as stack:
         postgres = await stack.enter_async_context(Proxy(Path(socket, ".s.PGSQL.5432")).listening())
         redis = await stack.enter_async_context(Proxy(Path(here.path)).listening())
-        serving = await stack.enter_async_context(sandbox.running(directory / "sandbox", speed=SPEED))
+        serving = await stack.enter_async_context(sandbox.running(directory / "sandbox", speed=speed))
         database = await asyncpg.connect(database_url)
         await install(database)
         store = make_redis(redis_url, connections=2)
