@@ -1,8 +1,9 @@
 """The queue on arq's own keys, so that arq's tools and redis-cli can inspect it.
 
 `arq:queue` (zset, score = due in ms), `arq:job:<id>`, `arq:in-progress:<id>`, `arq:result:<id>`; ours are
-`jobrunner:wake:<queue>` (a list that idle workers block on) and `jobrunner:epoch`. Payloads are JSON: a function's
-name and a job's id, no params. All methods raise Unavailable where Redis is away.
+`jobrunner:wake:<queue>` (a list that idle workers block on), `jobrunner:asked:<queue>` (the last claim that found
+nothing) and `jobrunner:epoch`. Payloads are JSON: a function's name and a job's id, no params. All methods raise
+Unavailable where Redis is away.
 """
 
 import asyncio

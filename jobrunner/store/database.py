@@ -23,7 +23,11 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 _AGAIN = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
-_BROKEN = (asyncpg.PostgresConnectionError, ConnectionResetError)
+_BROKEN = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    ConnectionResetError,
+)
 """The connection broke: where that was during a COMMIT, nobody knows whether it was made."""
 _BAD_DATA = (
     asyncpg.DataError,
@@ -31,10 +35,10 @@ _BAD_DATA = (
     asyncpg.CardinalityViolationError,  # one row twice in a batch: split, they follow each other
 )
 _AWAY = (
+    *_BROKEN,
     *_AGAIN,  # of a statement outside a transaction of ours: who asked comes again
     OSError,
     TimeoutError,
-    asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,  # the connection was cut in the middle of an operation
     asyncpg.OperatorInterventionError,  # being shut down or starting up
@@ -43,7 +47,10 @@ _AWAY = (
 _TRIES = 5
 _ACQUIRE_S = 5.0
 _COMMAND_S = 30.0
+_SILENCE_S = 10.0
+"""A transaction whose client is silent for so long is ended: a worker that froze inside one would keep its locks."""
 _CLOSE_S = 1.0
+_END_IF_SILENT = "SET LOCAL idle_in_transaction_session_timeout = '{seconds:g}s'"
 
 
 @asynccontextmanager
@@ -144,6 +151,7 @@ class Database:
             for tried in range(1, _TRIES + 1):
                 try:
                     async with self.pool.acquire(timeout=_ACQUIRE_S) as connection, connection.transaction():
+                        await connection.execute(_END_IF_SILENT.format(seconds=_SILENCE_S))
                         return await work(connection)
                 except again as error:
                     if tried == _TRIES:

@@ -49,7 +49,8 @@ async def test_postgres_restarted(mortal_world: World, mortals: Mortals) -> None
 @pytest.mark.parametrize("how", ["cut", "silent"])
 async def test_postgres_away(world: World, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """For longer than the lease: nobody is charged with a crash, and nothing is bought again."""
-    monkeypatch.setattr(database, "_COMMAND_S", LEASE_S)
+    monkeypatch.setattr(database, "_COMMAND_S", 1.0)
+    monkeypatch.setattr(database, "_ACQUIRE_S", 1.0)
     async with world.api() as http, world.working():
         await world.take(http, *SLOW)
         await world.bound()

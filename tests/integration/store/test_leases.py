@@ -3,9 +3,12 @@
 import asyncio
 
 import asyncpg
+import pytest
 
 from jobrunner.job import CRASH_LIMIT, Status
+from jobrunner.store import database as pool
 from jobrunner.store.postgres import Store
+from jobrunner.store.rows import Connection
 from tests.integration.store.conftest import LEASE_S, claimed, held, inserted, row, somebody_waits, worker
 
 
@@ -118,3 +121,26 @@ async def test_a_job_whose_cancel_was_asked_for_is_not_run_again_after_a_crash(s
     assert rescued.status is Status.CANCELLED
     assert rescued.error is not None
     assert rescued.error["code"] == "cancelled"
+
+
+async def test_a_worker_that_froze_inside_a_transaction_does_not_keep_its_rescuers_waiting(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool, "_SILENCE_S", 0.2)
+    frozen, locked = await worker(store, lease_s=-1), asyncio.Event()
+    job = await held(store, frozen)
+
+    async def lock_and_freeze(connection: Connection) -> None:
+        await connection.execute("SELECT FROM jobrunner.workers FOR KEY SHARE")
+        locked.set()
+        await asyncio.Event().wait()
+
+    freezing = asyncio.create_task(store._db.transaction(lock_and_freeze))
+    await locked.wait()
+    assert await store.leases.rescue() == []
+    async with asyncio.timeout(10):
+        while not (rescued := await store.leases.rescue()):  # noqa: ASYNC110  # Postgres ends it
+            await asyncio.sleep(0.02)
+    assert [each.id for each in rescued] == [job.id]
+    freezing.cancel()
+    await asyncio.wait([freezing])
