@@ -7,9 +7,9 @@ from typing import Any
 import aiohttp
 import pytest
 
-from jobrunner.sandbox import ledger, pinata
+from jobrunner.sandbox import ledger
 from jobrunner.sandbox.app import running
-from jobrunner.sandbox.pinata import pins
+from jobrunner.sandbox.pinata import api, pins
 
 FILES = "/pinata/v3/files"
 BEAR = b"a bear"
@@ -122,7 +122,7 @@ async def test_it_refuses_and_keeps_nothing(
 
 
 async def test_a_file_has_a_limit(http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pinata, "MAX_BYTES", 5)
+    monkeypatch.setattr(api, "MAX_BYTES", 5)
     assert (await ask(http, "POST", FILES, data=form()))[0] == 413
 
 
