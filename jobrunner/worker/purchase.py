@@ -39,6 +39,9 @@ _POLL_CAP_S = 5.0
 _POLL_HOOKED_CAP_S = 30.0
 """Where the provider calls when it is done, polling only makes up for calls that were lost."""
 _POLL_GROWTH = 1.5
+_FETCHED_AGAIN = frozenset({"artifact_expired", "media_invalid"})
+"""Asked once more, a provider signs new URLs, and what was no picture may have been a proxy's page."""
+
 _SETTLE_S = 10.0
 """An orphan that a provider's list does not show this long after its submit never arrived."""
 
@@ -83,11 +86,9 @@ class Purchase:
         try:
             return await self._keep(step, await self._follow(step, answer))
         except PermanentError as error:
-            if error.code != "artifact_expired":
+            if error.code not in _FETCHED_AGAIN:
                 raise
-            return await self._keep(
-                step, await self._follow(step, answer)
-            )  # some sign new URLs whenever they are asked
+        return await self._keep(step, await self._follow(step, answer))
 
     # ---- submitting ----------------------------------------------------------------------------
 

@@ -39,8 +39,8 @@ AT_ONCE = 100
 
 ANSWERS = ("429", "500", "503", "reset", "truncate", "wrong_type")
 ONCE_MADE = ("poll", "file", "create")
-MAY_FAIL = frozenset({"submit_outcome_unknown"})
-"""Codes that a job may end with where its provider has neither key nor look-up."""
+MAY_FAIL = frozenset({"submit_outcome_unknown", "media_invalid"})
+"""What a job may end with: its provider has neither key nor look-up, or answered a broken file more than once."""
 
 
 @dataclass(frozen=True)

@@ -204,7 +204,11 @@ async def test_an_id_held_for_a_worker_that_never_claimed_its_row_is_lowered_aga
         assert (await job.result(SOON_S)).value == "hello"
 
 
-@pytest.mark.parametrize("foreign", [str(uuid4()).encode(), b"no id", b"\xff\xfe", str(uuid4()).upper().encode()])
+@pytest.mark.parametrize(
+    "foreign",
+    [str(uuid4()).encode(), b"no id", b"\xff\xfe", str(uuid4()).upper().encode()],
+    ids=["an id of nobody", "no id", "no text", "capitals"],
+)
 async def test_ids_that_are_no_jobs_are_dropped_and_the_worker_goes_on(
     foreign: bytes, runtime: Runtime, worker: WorkerLoop, redis: ArqRedis
 ) -> None:
