@@ -113,7 +113,7 @@ class Jobs(RuleBasedStateMachine):
         if not row.status.terminal:
             row.cancel = True
         if row.status is Status.PENDING:
-            row.status, row.suspicion = Status.CANCELLED, 0
+            row.status = Status.CANCELLED
 
     @rule(job=jobs)
     def retry(self, job: UUID) -> None:
@@ -155,16 +155,21 @@ class Jobs(RuleBasedStateMachine):
 
     @rule(grant=grants, status=st.sampled_from(ENDS), twice=st.booleans())
     def finish(self, grant: Grant, status: Status, twice: bool) -> None:
-        """By whoever once held the job; `twice`, since the first answer was lost."""
+        """By whoever once held the job; `twice`, since the first answer was lost.
+
+        Written where it is held; where the row has ended just so already, it is only answered.
+        """
         end = Finish(grant.job, grant.fence, Transition(status, 0))
+        row = self.rows[grant.job]
         held = self._holds(grant)
+        stands = status.terminal and (row.status, row.fence) == (status, grant.fence)
         [answer] = self.run(self.store.finish(grant.worker, [end]))
-        assert (answer is not None) == held
+        assert (answer is not None) == (held or stands)
         if held:
-            row = self.rows[grant.job]
-            row.status, row.worker, row.suspicion = status, None, 0
+            row.status, row.worker = status, None
         if twice:
-            self.run(self.store.finish(grant.worker, [end]))
+            [again] = self.run(self.store.finish(grant.worker, [end]))
+            assert (again is not None) == ((held or stands) and status.terminal)
 
     @rule(grant=grants)
     def step(self, grant: Grant) -> None:
@@ -219,9 +224,11 @@ class Jobs(RuleBasedStateMachine):
 
     @invariant()
     def rows_are_true(self) -> None:
-        said = "SELECT id, status, fence, worker_id, crashes FROM jobrunner.jobs WHERE queue = $1"
+        said = "SELECT id, status, fence, worker_id, crashes, suspicion FROM jobrunner.jobs WHERE queue = $1"
         found = {row["id"]: tuple(row)[1:] for row in self.run(self.database.fetch(said, self.queue))}
-        assert found == {id: (row.status, row.fence, row.worker, row.crashes) for id, row in self.rows.items()}
+        assert found == {
+            id: (row.status, row.fence, row.worker, row.crashes, row.suspicion) for id, row in self.rows.items()
+        }
 
 
 def test_rows_obey_the_table_whatever_happens(database_url: str) -> None:
