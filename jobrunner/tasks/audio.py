@@ -9,7 +9,7 @@ from jobrunner.declare import TaskContext, task
 from jobrunner.job import Backoff
 from jobrunner.request import NARRATOR, MusicRequest, SoundRequest, SpeechRequest
 from jobrunner.tasks.params import Name, Params, Text
-from jobrunner.work import Artifact
+from jobrunner.tasks.results import result_of
 
 Script = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=40_000)]
 Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2}$")]
@@ -50,34 +50,23 @@ class AudioResult(BaseModel):
     duration_s: float
 
 
-def _result(artifact: Artifact) -> AudioResult:
-    return AudioResult.model_validate(
-        {
-            "url": artifact.url,
-            "artifact_id": str(artifact.id),
-            "mime": artifact.mime,
-            "duration_s": artifact.duration_s,
-        }
-    )
-
-
 @task(module="audio", timeout=timedelta(minutes=30), soft_timeout=timedelta(minutes=25), retries=3, backoff=Backoff())
 async def generate_speech(ctx: TaskContext, params: Speech) -> AudioResult:
     """A text, spoken."""
     request = SpeechRequest(params.text, params.voice, params.language, params.speed)
     made = await ctx.generate(request)
-    return _result(made.artifacts[0])
+    return result_of(made.artifacts[0], AudioResult)
 
 
 @task(module="audio", timeout=timedelta(minutes=30), soft_timeout=timedelta(minutes=25), retries=3, backoff=Backoff())
 async def generate_music(ctx: TaskContext, params: Music) -> AudioResult:
     """A piece of music."""
     made = await ctx.generate(MusicRequest(params.prompt, params.length_s, params.instrumental))
-    return _result(made.artifacts[0])
+    return result_of(made.artifacts[0], AudioResult)
 
 
 @task(module="audio", timeout=timedelta(minutes=30), soft_timeout=timedelta(minutes=25), retries=3, backoff=Backoff())
 async def generate_sound_effect(ctx: TaskContext, params: SoundEffect) -> AudioResult:
     """A sound effect."""
     made = await ctx.generate(SoundRequest(params.prompt, params.length_s))
-    return _result(made.artifacts[0])
+    return result_of(made.artifacts[0], AudioResult)

@@ -10,6 +10,7 @@ from jobrunner.declare import TaskContext, task
 from jobrunner.job import Backoff
 from jobrunner.request import ImageEdit, ImageRequest
 from jobrunner.tasks.params import Name, Params, Seed, Size, Source, Style, Text, pixels
+from jobrunner.tasks.results import result_of
 from jobrunner.work import Artifact
 
 Number = Annotated[int, Field(ge=1, le=4)]
@@ -69,17 +70,7 @@ class ImageResult(Picture):
 
 
 def _result(artifacts: Sequence[Artifact]) -> ImageResult:
-    images = [
-        {
-            "url": artifact.url,
-            "artifact_id": str(artifact.id),
-            "mime": artifact.mime,
-            "width": artifact.width,
-            "height": artifact.height,
-        }
-        for artifact in artifacts
-    ]
-    return ImageResult.model_validate({**images[0], "images": images})
+    return result_of(artifacts[0], ImageResult, images=[result_of(each, Picture) for each in artifacts])
 
 
 @task(module="image", timeout=timedelta(minutes=30), soft_timeout=timedelta(minutes=25), retries=3, backoff=Backoff())

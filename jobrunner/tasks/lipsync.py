@@ -6,7 +6,8 @@ from jobrunner.declare import TaskContext, task
 from jobrunner.job import Backoff
 from jobrunner.request import LipsyncRequest, SyncMode
 from jobrunner.tasks.params import Params, Source
-from jobrunner.tasks.video import VideoResult, video_result
+from jobrunner.tasks.results import result_of
+from jobrunner.tasks.video import VideoResult
 
 
 class Lipsync(Params):
@@ -27,4 +28,4 @@ async def lipsync_video(ctx: TaskContext, params: Lipsync) -> VideoResult:
     video = await ctx.input(params.video, kind="video")
     audio = await ctx.input(params.audio, kind="audio")
     made = await ctx.generate(LipsyncRequest(video, audio, params.sync_mode))
-    return video_result(made.artifacts[0])
+    return result_of(made.artifacts[0], VideoResult)

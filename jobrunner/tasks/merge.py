@@ -17,6 +17,7 @@ from jobrunner.media import media_info, montage
 from jobrunner.media.ffmpeg import MAX_PIXELS, Input, encoding, ffmpeg
 from jobrunner.media.subtitles import Cue, webvtt
 from jobrunner.tasks.params import Params, Size, Source, pixels
+from jobrunner.tasks.results import result_of
 from jobrunner.work import Kind
 
 MAX_TOTAL_S = 3600.0
@@ -227,16 +228,7 @@ class _Bench:
         made = self.directory / "made.mp4"
         await ffmpeg(arguments, into=made, seconds=length_s, progress=self._ctx.progress)
         artifact = await self._ctx.save(made, kind="video")
-        return MergeResult.model_validate(
-            {
-                "url": artifact.url,
-                "artifact_id": str(artifact.id),
-                "mime": artifact.mime,
-                "width": artifact.width,
-                "height": artifact.height,
-                "duration_s": artifact.duration_s,
-            }
-        )
+        return result_of(artifact, MergeResult)
 
 
 @contextmanager

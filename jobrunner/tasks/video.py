@@ -9,6 +9,7 @@ from jobrunner.declare import TaskContext, task
 from jobrunner.job import Backoff
 from jobrunner.request import VideoRequest
 from jobrunner.tasks.params import Params, Seed, Size, Source, Style, Text, pixels
+from jobrunner.tasks.results import result_of
 from jobrunner.work import Artifact
 
 QUIET_MOTION = "The picture comes gently to life; the camera moves slowly."
@@ -48,22 +49,9 @@ class VideoResult(BaseModel):
     duration_s: float
 
 
-def video_result(artifact: Artifact) -> VideoResult:
-    return VideoResult.model_validate(
-        {
-            "url": artifact.url,
-            "artifact_id": str(artifact.id),
-            "mime": artifact.mime,
-            "width": artifact.width,
-            "height": artifact.height,
-            "duration_s": artifact.duration_s,
-        }
-    )
-
-
 @task(module="video", timeout=timedelta(minutes=30), soft_timeout=timedelta(minutes=25), retries=3, backoff=Backoff())
 async def generate_scene_video(ctx: TaskContext, params: SceneVideo) -> VideoResult:
     """A clip of one scene, from words, a first frame or both."""
     image = None if params.image is None else await ctx.input(params.image, kind="image")
     made = await ctx.generate(params.request(image))
-    return video_result(made.artifacts[0])
+    return result_of(made.artifacts[0], VideoResult)
