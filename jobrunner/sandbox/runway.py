@@ -68,7 +68,7 @@ class Runway(Shop):
     refusals = REFUSALS
 
     def app(self) -> web.Application:
-        app = web.Application(middlewares=[answering(_authenticate, error)], client_max_size=8 * 2**20)
+        app = web.Application(middlewares=[answering(_authenticate, error)])
         guard = self._state.faults.guard
         app.add_routes(
             [

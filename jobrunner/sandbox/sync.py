@@ -80,7 +80,7 @@ class Sync(Shop):
         state.webhooks.speak_for(self.name, self.tell, signatures.sync)
 
     def app(self) -> web.Application:
-        app = web.Application(middlewares=[answering(_authenticate, error)], client_max_size=3 * FILE_BYTES)
+        app = web.Application(middlewares=[answering(_authenticate, error)])
         guard = self._state.faults.guard
         app.add_routes(
             [

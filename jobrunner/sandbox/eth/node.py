@@ -53,7 +53,7 @@ class Ethereum:
         return self._state.speed
 
     def app(self) -> web.Application:
-        app = web.Application(client_max_size=16 * 2**20)
+        app = web.Application()
         app.on_shutdown.append(lambda _app: self._chain.aclose())  # before the database is closed
         app.add_routes([web.post(path, self.receive) for path in ("", "/", "/{key}")])
         return app

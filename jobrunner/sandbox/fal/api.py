@@ -43,7 +43,7 @@ class Fal:
         return self._state.speed
 
     def app(self) -> web.Application:
-        app = web.Application(middlewares=[answer_problems], client_max_size=128 * 2**20)
+        app = web.Application(middlewares=[answer_problems])
         guard, storage = self._state.faults.guard, Storage(self._state)
         app.add_routes(
             [

@@ -43,7 +43,7 @@ class OpenAI:
         return self._state.speed
 
     def app(self) -> web.Application:
-        app = web.Application(middlewares=[protocol.answer_errors], client_max_size=512 * 2**20)
+        app = web.Application(middlewares=[protocol.answer_errors])
         app.on_response_prepare.append(protocol.sign)
         guard = self._state.faults.guard
         images, responses, videos, endpoints = Images(self._state), self._responses, self._videos, self._endpoints

@@ -44,7 +44,7 @@ class Replicate:
         return self._state.speed
 
     def app(self) -> web.Application:
-        app = web.Application(middlewares=[answer_problems], client_max_size=32 * 2**20)
+        app = web.Application(middlewares=[answer_problems])
         guard, uploads = self._state.faults.guard, Uploads(self._state)
         app.add_routes(
             [
