@@ -39,6 +39,7 @@ class Receiver:
     port: int = 0
     answers: list[Any] = field(default_factory=lambda: [204])
     had: list[Message] = field(default_factory=list)
+    _taken: int = 0
     _news: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     @property
@@ -57,6 +58,11 @@ class Receiver:
             self.had.append(message)
             self._news.notify_all()
         return await _answered(answer)
+
+    async def next(self) -> Message:
+        """The first that nobody asked for yet, once it came."""
+        self._taken += 1
+        return (await self.has(self._taken))[self._taken - 1]
 
     async def has(self, number: int) -> list[Message]:
         """All that came, once there are so many."""

@@ -70,7 +70,7 @@ class Summary:
         longest = ", ".join(f"{what} {took_s:.1f} s" for what, took_s in sorted(self.longest_s.items()))
         lines = [
             f"{plan.jobs} jobs on {plan.workers} workers in {self.took_s:.0f} s; faulty answers: {plan.faulty:.0%}",
-            f"blows: {plan.kills} to workers, {plan.redis} to Redis, {plan.postgres} to Postgres",
+            f"blows: {plan.kills} to workers, {plan.redis} restarts of Redis, {plan.postgres} of Postgres",
             f"ended: {dict(self.statuses)}; failed for: {dict(self.codes)}",
             f"purchases: {self.purchases}; bought twice: {self.twice}",
             f"longest recovery: {longest} (leases of {LEASE_S:g} s)",
@@ -168,9 +168,8 @@ class Chaos:
         plan = self._plan
         deadly = [self._kill, self._kill, self._deploy, self._freeze]
         blows: list[Callable[[], Awaitable[None]]] = [deadly[number % len(deadly)] for number in range(plan.kills)]
-        blows += [self._restart_redis, self._flush, self._cut_redis][: max(1, plan.redis)] if plan.redis else []
-        blows += [self._restart_redis] * max(0, plan.redis - 1)
-        blows += [self._restart_postgres] * plan.postgres + [self._cut_postgres, self._kill_api]
+        blows += [self._restart_redis] * plan.redis + [self._restart_postgres] * plan.postgres
+        blows += [self._flush, self._cut_redis, self._cut_postgres, self._kill_api]
         self._random.shuffle(blows)
         return blows
 

@@ -8,7 +8,7 @@ import pytest
 
 from jobrunner.store import database
 from tests.faults.servers import Mortals
-from tests.faults.world import LEASE_S, World
+from tests.faults.world import World
 
 PROMPTS = [f"scene {number}" for number in range(4)]
 SLOW = [f"{prompt} [slow]" for prompt in PROMPTS]
@@ -59,7 +59,7 @@ async def test_postgres_away(world: World, how: str, monkeypatch: pytest.MonkeyP
         else:
             world.postgres.fall_silent()
         await refused(world, http)
-        await asyncio.sleep(1.5 * LEASE_S)
+        await world.leases_over()
         world.postgres.mend()
         async with world.recovering("server back"):
             await world.take(http, *PROMPTS)

@@ -1,6 +1,5 @@
 """Rows: Redis flushed, killed, away, restarted empty; stopped, slow; full, read-only, with an evicting policy."""
 
-import asyncio
 import time
 from typing import Any, cast
 
@@ -9,7 +8,7 @@ import pytest
 
 from jobrunner.errors import ConfigError
 from tests.faults.servers import Mortals
-from tests.faults.world import LEASE_S, World, until
+from tests.faults.world import World, until
 
 BEFORE = [f"before {number}" for number in range(3)]
 SLOW = [f"{prompt} [slow]" for prompt in BEFORE]
@@ -82,7 +81,7 @@ async def test_redis_away(world: World) -> None:
         await world.all_end(status="completed")
         await world.redis.cut()
         await world.take(http, *MEANWHILE)
-        await asyncio.sleep(1.5 * LEASE_S)
+        await world.leases_renewed()
         await all_was_bought_once(world)
         world.redis.mend()
         async with world.recovering("server back"):

@@ -62,7 +62,7 @@ async def ended(world: World, *jobs: UUID) -> list[asyncpg.Record]:
 
 
 async def hang() -> int:
-    await asyncio.sleep(3600)
+    await asyncio.Event().wait()
     return 204
 
 

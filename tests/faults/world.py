@@ -33,6 +33,7 @@ from tests.faults.invariants import Recovery, gather, violations
 from tests.faults.proxy import Proxy
 from tests.faults.scaling import CLOCK_OFF_S, PYTHONPATH
 from tests.processes import Jobrunner, Running
+from tests.workers import at_work
 
 SOON_S = 20.0
 """No promise: only how long a test waits for what should have come long before."""
@@ -98,17 +99,8 @@ class World:
 
     @asynccontextmanager
     async def working(self, **changes: Any) -> AsyncIterator[WorkerLoop]:
-        async with self.made_worker(**changes) as worker:
-            running = asyncio.create_task(worker.run())
-            ready = asyncio.create_task(worker.ready.wait())
-            await asyncio.wait([running, ready], return_when=asyncio.FIRST_COMPLETED)
-            try:
-                yield worker
-            finally:
-                ready.cancel()
-                worker.stop()
-                async with asyncio.timeout(SOON_S):
-                    await running
+        async with self.made_worker(**changes) as worker, at_work(worker, leaves_within_s=SOON_S):
+            yield worker
 
     @asynccontextmanager
     async def process(self, *words: str, failpoint: str = "", clock_off_s: float = 0.0) -> AsyncIterator[Running]:
@@ -205,12 +197,32 @@ class World:
         assert isinstance(event, Event)
         return event
 
+    async def leases_over(self) -> None:
+        """Wait until no worker's lease lasts, in the database's own time."""
+
+        async def over() -> bool:
+            lasting = "SELECT FROM jobrunner.workers WHERE dead_at IS NULL AND lease_until > now()"
+            return not await self.database.fetch(lasting)
+
+        await until(over, self._last_words)
+
+    async def leases_renewed(self) -> None:
+        """Wait until every worker has renewed its lease later than when the present one would have ended."""
+        alive = "SELECT id, lease_until, renewed_at FROM jobrunner.workers WHERE dead_at IS NULL"
+        ends = {row["id"]: row["lease_until"] for row in await self.database.fetch(alive)}
+
+        async def renewed() -> bool:
+            rows = await self.database.fetch(alive)
+            now = {row["id"]: row["renewed_at"] for row in rows}
+            return all(id in now and now[id] > end for id, end in ends.items())
+
+        await until(renewed, self._last_words)
+
     async def disconnect(self) -> None:
         await self.database.close()
 
     async def reconnect(self) -> None:
         """To a Postgres that was started again."""
-        self.database.terminate()
         self.database.terminate()
         self.database = await asyncpg.connect(self.database_url)
 

@@ -16,7 +16,7 @@ from nacl.signing import VerifyKey
 from jobrunner.sandbox import ledger
 from jobrunner.sandbox.app import Sandbox, running
 from jobrunner.sandbox.artists import artist
-from tests.integration.conftest import Post, Receiver
+from tests.receiver import Message, Receiver
 
 FLUX = "fal-ai/flux/schnell"
 CAT = {"prompt": "a cat", "image_size": {"width": 64, "height": 64}, "output_format": "png"}
@@ -89,12 +89,12 @@ async def test_a_wrong_key_is_refused(sandbox: Sandbox) -> None:
     assert error.value.status_code == 401
 
 
-def verify(post: Post, x: str) -> None:
+def verify(post: Message, x: str) -> None:
     """As fal's webhook guide does it, `x` being the public key of its JWKS. Raises BadSignatureError."""
     names = ("Request-Id", "User-Id", "Timestamp")
     request_id, user_id, timestamp = (post.headers[f"X-Fal-Webhook-{name}"] for name in names)
     assert abs(int(timestamp) - time.time()) <= 300
-    message = "\n".join((request_id, user_id, timestamp, hashlib.sha256(post.body).hexdigest()))
+    message = "\n".join((request_id, user_id, timestamp, hashlib.sha256(post.raw).hexdigest()))
     key = VerifyKey(base64.urlsafe_b64decode(x + "=" * (-len(x) % 4)))
     key.verify(message.encode(), bytes.fromhex(post.headers["X-Fal-Webhook-Signature"]))
 
@@ -111,13 +111,13 @@ async def test_a_webhook_brings_the_result_or_the_error_signed(
     for post in (good, bad):
         verify(post, key["x"])
     with pytest.raises(BadSignatureError):
-        verify(Post(good.headers, good.body + b" "), key["x"])
-    assert good.told == {
+        verify(Message(good.headers, good.raw + b" "), key["x"])
+    assert good.body == {
         "request_id": made.request_id,
         "gateway_request_id": made.request_id,
         "status": "OK",
         "payload": await client.result(FLUX, made.request_id),
     }
-    assert (bad.told["request_id"], bad.told["status"]) == (refused.request_id, "ERROR")
-    assert bad.told["error"] == "Invalid status code: 422"
-    assert bad.told["payload"]["detail"][0]["type"] == "content_policy_violation"
+    assert (bad.body["request_id"], bad.body["status"]) == (refused.request_id, "ERROR")
+    assert bad.body["error"] == "Invalid status code: 422"
+    assert bad.body["payload"]["detail"][0]["type"] == "content_policy_violation"

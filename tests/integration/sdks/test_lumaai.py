@@ -10,7 +10,7 @@ import pytest
 
 from jobrunner.media import media_info
 from jobrunner.sandbox.app import running
-from tests.integration.conftest import Receiver
+from tests.receiver import Receiver
 
 
 @pytest.fixture
@@ -72,9 +72,9 @@ async def test_a_flagged_prompt_ends_failed(client: lumaai.AsyncLumaAI) -> None:
 
 async def test_the_callback_url_hears_of_the_end(client: lumaai.AsyncLumaAI, receiver: Receiver) -> None:
     made = await client.generations.create(model="ray-2", prompt="a bear", callback_url=receiver.url)
-    told = (await receiver.next()).told
+    told = (await receiver.next()).body
     while told["state"] == "dreaming":
-        told = (await receiver.next()).told
+        told = (await receiver.next()).body
     assert (told["id"], told["state"]) == (made.id, "completed")
     done = await client.generations.get(made.id or "")
     assert done.assets is not None

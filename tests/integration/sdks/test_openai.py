@@ -14,7 +14,7 @@ from jobrunner.media import media_info, sniff
 from jobrunner.sandbox.app import running
 from jobrunner.sandbox.artists import artist
 from jobrunner.sandbox.openai.extraction import LABEL
-from tests.integration.conftest import Receiver
+from tests.receiver import Receiver
 
 MODEL = "gpt-5.4-mini"
 
@@ -137,14 +137,14 @@ async def test_webhooks_are_registered_and_unwrapped(client: openai.AsyncOpenAI,
     filmed = await client.videos.create(prompt="x [fail]")
     posts = [await receiver.next() for _ in range(3)]
     secret = endpoint.signing_secret
-    events = [client.webhooks.unwrap(post.body, post.headers, secret=secret).to_dict() for post in posts]
+    events = [client.webhooks.unwrap(post.raw, post.headers, secret=secret).to_dict() for post in posts]
     assert {(event["type"], event["data"]["id"]) for event in events} == {  # type: ignore[index]
         ("response.completed", written.id),
         ("response.cancelled", stopped.id),
         ("video.failed", filmed.id),
     }
     with pytest.raises(openai.InvalidWebhookSignatureError):
-        client.webhooks.unwrap(posts[0].body + b" ", posts[0].headers, secret=secret)
+        client.webhooks.unwrap(posts[0].raw + b" ", posts[0].headers, secret=secret)
     assert (await client.webhooks.delete(endpoint.id)).deleted
     assert [each.id async for each in client.webhooks.list()] == []
 

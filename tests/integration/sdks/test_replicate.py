@@ -14,7 +14,7 @@ from jobrunner.media import sniff
 from jobrunner.sandbox import ledger
 from jobrunner.sandbox.app import Sandbox, running
 from jobrunner.sandbox.artists import artist
-from tests.integration.conftest import Receiver
+from tests.receiver import Receiver
 
 FLUX = "black-forest-labs/flux-schnell"
 VERSION = "ab" * 32
@@ -132,11 +132,11 @@ async def test_a_webhook_is_validated_by_the_sdk_itself(client: Client, receiver
     posts = [await receiver.next(), await receiver.next()]
     secret = await client.webhooks.default.async_secret()
     for post in posts:
-        client.webhooks.validate(headers=dict(post.headers), body=post.body.decode(), secret=secret, tolerance=300)
+        client.webhooks.validate(headers=dict(post.headers), body=post.raw.decode(), secret=secret, tolerance=300)
         with pytest.raises(InvalidSignatureError):
-            client.webhooks.validate(headers=dict(post.headers), body=f"{post.body.decode()} ", secret=secret)
-    assert {post.told["id"] for post in posts} == {made.id}
-    assert "succeeded" in {post.told["status"] for post in posts}
+            client.webhooks.validate(headers=dict(post.headers), body=f"{post.raw.decode()} ", secret=secret)
+    assert {post.body["id"] for post in posts} == {made.id}
+    assert "succeeded" in {post.body["status"] for post in posts}
 
 
 async def test_a_cancelled_prediction_is_told_at_once(client: Client, receiver: Receiver) -> None:
@@ -144,4 +144,4 @@ async def test_a_cancelled_prediction_is_told_at_once(client: Client, receiver: 
         version=VERSION, input=CAT | {"prompt": "a cat [hang]"}, webhook=receiver.url
     )
     await made.async_cancel()
-    assert (await receiver.next()).told["status"] == "canceled"
+    assert (await receiver.next()).body["status"] == "canceled"

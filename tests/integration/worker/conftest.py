@@ -20,14 +20,19 @@ from jobrunner.declare import TaskContext, task
 from jobrunner.events import Event, subscribe
 from jobrunner.job import Backoff, Job
 from jobrunner.runtime import Runtime, opened
+from jobrunner.sandbox.app import Sandbox, running
 from jobrunner.settings import Settings
 from jobrunner.settings.tables import Worker
 from jobrunner.worker.loop import WorkerLoop
 from jobrunner.worker.wards import Ward, Wards
 from tests.faults.proxy import Proxy
+from tests.workers import at_work
 
 SOON_S = 15.0
 """No promise: only how long a test waits for what should have come long before."""
+
+SPEED = 20.0
+"""The sandbox's: `[slow]` work takes 1.5 s then."""
 
 Act = Callable[[TaskContext], Awaitable[Any]]
 _acts: dict[str, Act] = {}
@@ -95,6 +100,18 @@ async def redis(redis_url: str) -> AsyncIterator[ArqRedis]:
 
 
 @pytest.fixture
+def sold(tmp_path: Path) -> Path:
+    """Where the sandbox keeps what it sold."""
+    return tmp_path / "sandbox"
+
+
+@pytest.fixture
+async def sandbox(sold: Path) -> AsyncIterator[Sandbox]:
+    async with running(sold, speed=SPEED) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
 async def database(database_url: str) -> AsyncIterator[asyncpg.Connection]:
     connection = await asyncpg.connect(database_url)
     yield connection
@@ -103,17 +120,8 @@ async def database(database_url: str) -> AsyncIterator[asyncpg.Connection]:
 
 @asynccontextmanager
 async def working(runtime: Runtime) -> AsyncIterator[WorkerLoop]:
-    worker = WorkerLoop(runtime)
-    running = asyncio.create_task(worker.run())
-    ready = asyncio.create_task(worker.ready.wait())
-    await asyncio.wait([running, ready], return_when=asyncio.FIRST_COMPLETED)
-    try:
+    async with at_work(WorkerLoop(runtime), leaves_within_s=SOON_S) as worker:
         yield worker
-    finally:
-        ready.cancel()
-        worker.stop()
-        async with asyncio.timeout(SOON_S):
-            await running
 
 
 @pytest.fixture

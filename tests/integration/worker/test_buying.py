@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -18,26 +17,13 @@ from jobrunner.media import media_info
 from jobrunner.request import ImageRequest
 from jobrunner.runtime import Runtime, opened, with_sandbox
 from jobrunner.sandbox import ledger
-from jobrunner.sandbox.app import Sandbox, running
+from jobrunner.sandbox.app import Sandbox
 from jobrunner.settings import Settings
 from jobrunner.store.rows import Step
 from jobrunner.tasks.image import ImageResult, generate_scene_image
 from tests.integration.worker.conftest import SOON_S, act, ended, play, until, working
 
 REPLICATE, OPENAI = "replicate:black-forest-labs/flux-schnell", "openai:gpt-image-2"
-SPEED = 20.0
-"""`[slow]` work takes 1.5 s then."""
-
-
-@pytest.fixture
-def sold(tmp_path: Path) -> Path:
-    return tmp_path / "sandbox"
-
-
-@pytest.fixture
-async def sandbox(sold: Path) -> AsyncIterator[Sandbox]:
-    async with running(sold, speed=SPEED) as sandbox:
-        yield sandbox
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """The lipsync task through each of its routes, and a purchase whose answer was lost and whose key finds it again."""
 
 import base64
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +10,13 @@ import pytest
 from jobrunner.media import media_info
 from jobrunner.runtime import Runtime, opened, with_sandbox
 from jobrunner.sandbox import ledger
-from jobrunner.sandbox.app import Sandbox, running
+from jobrunner.sandbox.app import Sandbox
 from jobrunner.settings import Settings
 from jobrunner.settings.tables import ROUTES
 from jobrunner.tasks.lipsync import lipsync_video
 from jobrunner.tasks.video import VideoResult
 from tests.integration.drivers.inputs import clip, titled
 from tests.integration.worker.conftest import SOON_S, working
-
-
-@pytest.fixture
-async def sandbox(tmp_path: Path) -> AsyncIterator[Sandbox]:
-    async with running(tmp_path / "sandbox", speed=20.0) as sandbox:
-        yield sandbox
 
 
 @pytest.fixture

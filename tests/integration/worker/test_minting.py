@@ -1,7 +1,6 @@
 """The whole task on a real chain: pinned, minted once, too late to cancel once it is signed, retried by a person."""
 
 import base64
-from collections.abc import AsyncIterator
 from pathlib import Path
 from uuid import UUID
 
@@ -15,27 +14,15 @@ from jobrunner.providers.ethereum.ledger import Mint
 from jobrunner.request import MintRequest
 from jobrunner.runtime import Runtime, with_sandbox
 from jobrunner.sandbox import ledger
-from jobrunner.sandbox.app import Sandbox, running
+from jobrunner.sandbox.app import Sandbox
 from jobrunner.sandbox.artists.artist import draw
 from jobrunner.settings import Settings
 from jobrunner.tasks.blockchain import MintResult, mint_nft
 from jobrunner.worker.loop import WorkerLoop
 from tests.integration.worker.conftest import ended, until, working
 
-SPEED = 20.0
 OWNER = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
 PICTURE = f"data:image/png;base64,{base64.b64encode(draw('a kite', 1, 64, 64)).decode()}"
-
-
-@pytest.fixture
-def sold(tmp_path: Path) -> Path:
-    return tmp_path / "sandbox"
-
-
-@pytest.fixture
-async def sandbox(sold: Path) -> AsyncIterator[Sandbox]:
-    async with running(sold, speed=SPEED) as sandbox:
-        yield sandbox
 
 
 @pytest.fixture
