@@ -15,14 +15,13 @@ from uuid import UUID, uuid4
 import pytest
 
 from jobrunner.errors import PermanentError, TransientError
-from jobrunner.job import Job
 from jobrunner.media import ffmpeg as process
 from jobrunner.media import media_info
 from jobrunner.media.ffmpeg import Input, binary, encoding, ffmpeg
-from jobrunner.request import Request
 from jobrunner.tasks.merge import AddAudio, AddSubtitles, MergeVideos, add_audio, add_subtitles, merge_videos
-from jobrunner.work import Artifact, Generated, Kind
+from jobrunner.work import Artifact, Kind
 from jobrunner.worker.supervise import Supervised
+from tests.context import NoContext
 
 T = TypeVar("T")
 
@@ -56,7 +55,7 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     }
 
 
-class Desk:
+class Desk(NoContext):
     """A context whose inputs are files of the test."""
 
     def __init__(self, clips: dict[str, Path], kept: Path) -> None:
@@ -67,13 +66,6 @@ class Desk:
 
     def id(self, name: str) -> str:
         return self._ids[name]
-
-    @property
-    def job(self) -> Job:
-        raise NotImplementedError
-
-    async def generate(self, request: Request, *, step: str = "generate") -> Generated:
-        raise NotImplementedError
 
     async def step(self, name: str, make: Callable[[], Awaitable[T]]) -> T:
         return await make()

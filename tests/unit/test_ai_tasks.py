@@ -5,7 +5,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
-from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -18,6 +17,7 @@ from jobrunner.request import ImageEdit, Request, TextRequest
 from jobrunner.tasks.ai import PromptIdea, Story, Suspect, enhance_prompt, moderate, write_screenplay
 from jobrunner.tasks.image import EditImage, SceneImage, edit_image, generate_scene_image
 from jobrunner.work import Artifact, Generated, Kind, Money
+from tests.context import NoContext
 
 T = TypeVar("T")
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
@@ -29,7 +29,7 @@ def picture(number: int) -> Artifact:
 
 
 @dataclass
-class Context:
+class Context(NoContext):
     """Answers each step once; an attempt that comes later gets what the earlier ones bought."""
 
     answers: list[Any] = field(default_factory=list)
@@ -60,14 +60,8 @@ class Context:
     async def step(self, name: str, make: Callable[[], Awaitable[T]]) -> T:
         return await make()
 
-    async def save(self, path: Path, *, kind: Kind, step: str = "save") -> Artifact:
-        raise NotImplementedError
-
     async def input(self, source: str, *, kind: Kind | None) -> Artifact:
         return picture(UUID(source).int)
-
-    def path(self, artifact: Artifact) -> Path:
-        raise NotImplementedError
 
     def progress(self, fraction: float, note: str = "") -> None: ...
 

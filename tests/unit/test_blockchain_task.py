@@ -1,9 +1,7 @@
 """The mint task: what its params allow, what it pins and mints in which order, and what it answers."""
 
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -13,8 +11,8 @@ from jobrunner.job import Job, Status
 from jobrunner.request import MintRequest, PinRequest, Request
 from jobrunner.tasks.blockchain import MintResult, mint_nft
 from jobrunner.work import Artifact, Generated, Kind
+from tests.context import NoContext
 
-T = TypeVar("T")
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 JOB = Job(UUID(int=7), "mint_nft", "blockchain", Status.IN_PROGRESS, {}, "q", NOW, NOW, NOW, 3, 1, 0, 0)
 TO = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
@@ -22,7 +20,7 @@ MINTED = {"token_id": "1" * 78, "owner": TO.lower(), "contract": "0x" + "2" * 40
 ASKED = {"asset": str(UUID(int=1)), "name": "A kite", "to": TO, "user_id": "u1"}
 
 
-class Context:
+class Context(NoContext):
     """A task's context with one file to give, that pins and mints without a chain."""
 
     def __init__(self, kind: Kind) -> None:
@@ -41,15 +39,6 @@ class Context:
     async def input(self, source: str, *, kind: Kind | None) -> Artifact:
         assert (source, kind) == (ASKED["asset"], None)
         return self.file
-
-    async def step(self, name: str, make: Callable[[], Awaitable[T]]) -> T:
-        raise NotImplementedError
-
-    async def save(self, path: Path, *, kind: Kind, step: str = "save") -> Artifact:
-        raise NotImplementedError
-
-    def path(self, artifact: Artifact) -> Path:
-        raise NotImplementedError
 
     def progress(self, fraction: float, note: str = "") -> None:
         pass

@@ -1,35 +1,28 @@
 """The video task: what its params allow, what it orders, and what it answers."""
 
-from collections.abc import Awaitable, Callable
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
 import pytest
 
 from jobrunner.errors import InvalidParams
-from jobrunner.job import Job
 from jobrunner.request import Request, VideoRequest
 from jobrunner.tasks.video import QUIET_MOTION, VideoResult, generate_scene_video
 from jobrunner.work import Artifact, Generated, Kind
+from tests.context import NoContext
 
-T = TypeVar("T")
 FRAME = Artifact(UUID(int=1), None, "image", "image/png", 9, "00", "01/a.png", 640, 360)
 CLIP = Artifact(UUID(int=2), UUID(int=3), "video", "video/mp4", 9, "00", "02/a.mp4", 1280, 720, 5.0)
 VOICE = Artifact(UUID(int=4), None, "audio", "audio/mpeg", 9, "00", "03/a.mp3", duration_s=4.0)
 KEPT = (FRAME, CLIP, VOICE)
 
 
-class Context:
+class Context(NoContext):
     """A task's context that answers one clip and keeps a file of each kind."""
 
     def __init__(self) -> None:
         self.ordered: list[Request] = []
         self.asked: list[tuple[str, Kind | None]] = []
-
-    @property
-    def job(self) -> Job:
-        raise NotImplementedError
 
     async def generate(self, request: Request, *, step: str = "generate") -> Generated:
         self.ordered.append(request)
@@ -38,18 +31,6 @@ class Context:
     async def input(self, source: str, *, kind: Kind | None) -> Artifact:
         self.asked.append((source, kind))
         return next(each for each in KEPT if each.kind == kind)
-
-    async def step(self, name: str, make: Callable[[], Awaitable[T]]) -> T:
-        raise NotImplementedError
-
-    async def save(self, path: Path, *, kind: Kind, step: str = "save") -> Artifact:
-        raise NotImplementedError
-
-    def path(self, artifact: Artifact) -> Path:
-        raise NotImplementedError
-
-    def progress(self, fraction: float, note: str = "") -> None:
-        raise NotImplementedError
 
 
 @pytest.mark.parametrize(
