@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import shutil
 from typing import Any
 
 from jobrunner.declare import TaskSpec
@@ -36,7 +35,7 @@ class Attempt:
             outcome = Raised(error)
         self._context.close()
         if not self.abandoned:
-            await asyncio.to_thread(shutil.rmtree, self._tools.spool / str(self.job.id), ignore_errors=True)
+            await self._tools.drop_spool(self.job)
         if outcome is None:
             return None
         return self._finish(outcome)

@@ -99,7 +99,7 @@ class Context:
         return artifact
 
     async def _download(self, url: str) -> Path:
-        spool = self._tools.spool_of(self._job.id)
+        spool = self._tools.spool_of(self._job)
         try:
             return (await self._tools.net.download(url, spool, max_bytes=_INPUT_BYTES, total_s=_INPUT_S)).path
         except UrlNotAllowed as error:

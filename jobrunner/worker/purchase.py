@@ -251,7 +251,7 @@ class Purchase:
         driver = self._driver(_intent(step).plan.provider)
         artifacts = []
         for output in finished.outputs:
-            path = await driver.fetch(output, self._tools.spool_of(self._job.id))
+            path = await driver.fetch(output, self._tools.spool_of(self._job))
             artifacts.append(await self._tools.keep(path, self._job, output.kind))
             await hit("keep.between")
         made = Generated(tuple(artifacts), finished.text, finished.meta, finished.cost)
@@ -278,7 +278,7 @@ class Purchase:
         return driver
 
     def _desk(self) -> Desk:
-        return Desk(self._tools.spool_of(self._job.id), lambda artifact: self._tools.artifacts.path(artifact.key))
+        return Desk(self._tools.spool_of(self._job), lambda artifact: self._tools.artifacts.path(artifact.key))
 
 
 def _asked_s(error: TransientError) -> float:

@@ -50,7 +50,7 @@ class Sweep:
 
     async def _sweep_spool(self) -> None:
         old = await asyncio.to_thread(_older_than, time.time() - AGE_S, self._spool)
-        ids = {path: _id(path.name) for path in old}
+        ids = {path: _id(path.name.partition(".")[0]) for path in old}
         running = await self._pruning.in_progress([each for each in ids.values() if each is not None])
         for path, job_id in ids.items():
             if job_id not in running:

@@ -1,5 +1,7 @@
 """What every attempt in a worker shares."""
 
+import asyncio
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -58,8 +60,14 @@ class Tools:
         """Take a job's file into our keeping. Raises PermanentError `media_invalid`: broken, or of another kind."""
         return await keeping.keep(path, self.artifacts, kind=kind, job_id=job.id, user_id=job.user_id)
 
-    def spool_of(self, job_id: UUID) -> Path:
-        """Where a job's files lie while it runs; emptied when its attempt ends."""
-        directory = self.spool / str(job_id)
+    def spool_of(self, job: Job) -> Path:
+        """Where this attempt's files lie while it runs; an attempt that ends late must not take its successor's."""
+        directory = self._spool_path(job)
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         return directory
+
+    async def drop_spool(self, job: Job) -> None:
+        await asyncio.to_thread(shutil.rmtree, self._spool_path(job), ignore_errors=True)
+
+    def _spool_path(self, job: Job) -> Path:
+        return self.spool / f"{job.id}.{job.fence}"

@@ -172,11 +172,11 @@ async def test_what_dead_attempts_spooled_goes(runtime: Runtime, database: async
     job, worker = await play.delay(act="none"), uuid7()
     await runtime.store.leases.register(worker, host="h", pid=1, queue="arq:queue", version="0", max_jobs=1, lease_s=60)
     await runtime.store.claim(worker, queue="arq:queue", tasks=["play"], limit=1)
-    for name in (str(job.id), str(uuid4()), "upload-x"):
+    for name in (f"{job.id}.1", f"{uuid4()}.1", "upload-x"):
         aged(spool / name / "file")
         aged(spool / name)
-    (spool / str(uuid4())).mkdir()
+    (spool / f"{uuid4()}.1").mkdir()
     await Sweep(runtime)._sweep_spool()
     left = {path.name for path in spool.iterdir()}
     assert len(left) == 2
-    assert str(job.id) in left
+    assert f"{job.id}.1" in left

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID, uuid4
@@ -102,18 +103,47 @@ async def test_a_worker_declared_dead_drops_its_jobs_and_comes_back_as_another(
     await until(lambda: is_running(runtime, job.id))
     first = worker._lease.worker
 
-    async def buried() -> bool:
-        await database.execute("UPDATE jobrunner.workers SET lease_until = now() - interval '1 second'")
-        await runtime.store.leases.rescue()
-        return (await runtime.client.get(job.id)).crashes == 1
-
-    await until(buried)
-    runtime.client.telling.push_again([await runtime.client.get(job.id)])
+    await bury(runtime, database, job.id)
     assert (await job.result(SOON_S)).value >= 2
     await heard.until("worker.declared_dead")
     async with asyncio.timeout(SOON_S):
         await dropped.wait()
     await until(lambda: is_another(worker, first))
+
+
+async def test_an_attempt_that_ends_late_takes_no_file_of_the_next_one(
+    runtime: Runtime, worker: WorkerLoop, database: asyncpg.Connection
+) -> None:
+    second_writes, spools = asyncio.Event(), dict[int, Path]()
+
+    async def spool(ctx: TaskContext) -> bool:
+        spools[ctx.job.fence] = directory = worker._tools.spool_of(ctx.job)
+        (directory / "clip").touch()
+        if ctx.job.fence == 1:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                await second_writes.wait()
+        second_writes.set()
+        await until(lambda: asyncio.to_thread(lambda: not spools[1].exists()))
+        return (directory / "clip").exists()
+
+    job = await play.delay(act=act(spool))
+    await until(lambda: is_running(runtime, job.id))
+    await bury(runtime, database, job.id)
+    assert (await job.result(SOON_S)).value is True
+
+
+async def bury(runtime: Runtime, database: asyncpg.Connection, id: UUID) -> None:
+    """Declare the worker dead that runs this job, and give the job to whoever comes next."""
+
+    async def buried() -> bool:
+        await database.execute("UPDATE jobrunner.workers SET lease_until = now() - interval '1 second'")
+        await runtime.store.leases.rescue()
+        return (await runtime.client.get(id)).crashes == 1
+
+    await until(buried)
+    runtime.client.telling.push_again([await runtime.client.get(id)])
 
 
 async def is_another(worker: WorkerLoop, first: UUID) -> bool:
