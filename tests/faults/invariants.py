@@ -5,7 +5,7 @@
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -19,11 +19,18 @@ from jobrunner.errors import PermanentError
 from jobrunner.job import TERMINAL, TRANSITIONS, Status
 from jobrunner.media import media_info
 from jobrunner.sandbox import ledger
+from tests.faults.chain import CHAIN
 
 Row = asyncpg.Record
 
 BOUNDS_S = {"worker killed": 45.0, "api killed": 15.0, "server back": 15.0, "drained": 10.0}
 """How long each recovery may take (I7)."""
+
+
+_TRANSACTIONS = """
+SELECT signed.hash, signed.nonce, mint.key, mint.job_id
+FROM jobrunner.transactions AS signed JOIN jobrunner.mints AS mint ON mint.key = signed.mint_key
+"""
 
 
 @dataclass(frozen=True)
@@ -38,7 +45,9 @@ class Recovery:
 class Evidence:
     """`accepted`: the ids of jobs whose submission was answered with 202. `moves` and `step_writes` are the audit's.
 
-    `leaks`: places where a canary was found. `tokens`: (mint key, token id) as the chain has them.
+    `leaks`: places where a canary was found. `tokens`: (mint key, token id) as the chain has them. `transactions`: all
+    that was ever signed. `pinned`: the URIs of all pinned files. `resubmit`: the tasks that may buy again where nobody
+    knows whether they have bought.
     """
 
     accepted: Sequence[UUID]
@@ -47,8 +56,11 @@ class Evidence:
     artifacts: Sequence[Row]
     moves: Mapping[UUID, Sequence[Row]]
     step_writes: Sequence[Row]
+    transactions: Sequence[Row]
     artifact_dir: Path
     purchases: Sequence[ledger.Purchase]
+    pinned: Collection[str]
+    resubmit: Collection[str]
     recoveries: Sequence[Recovery]
     tokens: Sequence[tuple[str, str]]
     leaks: Sequence[str]
@@ -60,6 +72,8 @@ async def gather(
     *,
     artifact_dir: Path,
     purchases: Sequence[ledger.Purchase],
+    pinned: Collection[str],
+    resubmit: Collection[str],
     accepted: Sequence[UUID],
     recoveries: Sequence[Recovery] = (),
     tokens: Sequence[tuple[str, str]] = (),
@@ -80,8 +94,11 @@ async def gather(
         artifacts=await database.fetch("SELECT * FROM jobrunner.artifacts"),
         moves=moves,
         step_writes=await database.fetch("SELECT * FROM audit.step_writes ORDER BY seq"),
+        transactions=await database.fetch(_TRANSACTIONS),
         artifact_dir=artifact_dir,
         purchases=purchases,
+        pinned=pinned,
+        resubmit=resubmit,
         recoveries=recoveries,
         tokens=tokens,
         leaks=leaks,
@@ -130,15 +147,33 @@ def _i2(evidence: Evidence) -> Iterator[str]:
 
 
 def _i3(evidence: Evidence) -> Iterator[str]:
-    """A purchase is told by its prompt, so a test gives each step of each job words of its own."""
+    """A purchase is told by its prompt, so a test gives each step of each job words of its own; see `_on_chain`."""
     allowed: Counter[str] = Counter()
     for step in evidence.steps:
         if step["plan"] is not None:
-            once = 1 + _retries(evidence.jobs[step["job_id"]])
-            allowed.update(dict.fromkeys(_words(orjson.loads(step["plan"])["body"]), once))
-    for prompt, bought in Counter(purchase.prompt for purchase in evidence.purchases).items():
-        if bought > allowed[prompt]:
-            yield f"{prompt!r} was bought {bought} times, where {allowed[prompt]} had been committed to"
+            job = evidence.jobs[step["job_id"]]
+            times = step["sequence"] if job["task"] in evidence.resubmit else 1 + _retries(job)
+            allowed.update(dict.fromkeys(_words(orjson.loads(step["plan"])["body"]), times))
+    bought = Counter(purchase.prompt for purchase in evidence.purchases if purchase.provider != CHAIN)
+    for prompt, times in bought.items():
+        if times > allowed[prompt]:
+            yield f"{prompt!r} was bought {times} times, where {allowed[prompt]} had been committed to"
+    yield from _on_chain(evidence)
+
+
+def _on_chain(evidence: Evidence) -> Iterator[str]:
+    """A transaction is told by its hash; of all that were sent for one mint only one can use the nonce they share."""
+    sent = {purchase.id for purchase in evidence.purchases if purchase.provider == CHAIN}
+    for stray in sent - {each["hash"] for each in evidence.transactions}:
+        yield f"transaction {stray} was sent, and its bytes had not been kept before"
+    nonces = defaultdict(set)
+    for each in evidence.transactions:
+        if each["hash"] in sent:
+            nonces[each["key"], each["job_id"]].add(each["nonce"])
+    for (key, id), used in nonces.items():
+        allowed = 1 + (_retries(evidence.jobs[id]) if id in evidence.jobs else 0)
+        if len(used) > allowed:
+            yield f"mint {key} was sent at nonces {sorted(used)}, where {allowed} had been committed to"
 
 
 def _i4(evidence: Evidence) -> Iterator[str]:
@@ -153,10 +188,10 @@ def _i4(evidence: Evidence) -> Iterator[str]:
                 media_info(path)
             except PermanentError as error:
                 yield f"artifact {artifact['id']} does not decode: {error}"
-    known = {f"/v1/artifacts/{artifact['id']}" for artifact in evidence.artifacts}
+    known = {f"/v1/artifacts/{artifact['id']}" for artifact in evidence.artifacts} | set(evidence.pinned)
     for id, job in evidence.jobs.items():
         if job["result_url"] is not None and job["result_url"] not in known:
-            yield f"job {id} shows {job['result_url']}, which has no row"
+            yield f"job {id} shows {job['result_url']}, which is nowhere"
 
 
 def _i5(evidence: Evidence) -> Iterator[str]:

@@ -5,10 +5,16 @@ from typing import Any
 from uuid import UUID
 
 from uuid_utils.compat import uuid7
+from vyper import compile_code
 
+from jobrunner import contract
+from jobrunner.providers.ethereum.abi import call, encoded
+from jobrunner.runtime import SANDBOX_MINT
 from jobrunner.sandbox.ledger import Purchase
+from tests.faults.chain import CHAIN
 from tests.faults.invariants import BOUNDS_S, Recovery
 from tests.faults.world import CANARIES, World
+from tests.integration.drivers.ethereum.conftest import ACCOUNT, OWNER
 
 OTHER = "11111111-1111-7111-8111-111111111111"
 CLAIM = "SET audit.who = 'holder'; UPDATE jobrunner.jobs SET status = 'in_progress', fence = fence + 1, worker_id = {w}"
@@ -39,6 +45,14 @@ ROWS = {
 }
 """What is planted in Postgres: which invariants that breaks, and the statements. `o` is a job that still waits."""
 
+SENT_TWICE = """
+INSERT INTO jobrunner.signers (chain_id, genesis, address) VALUES (31337, '0x00', '0x00');
+INSERT INTO jobrunner.mints (key, signer_id, nonce, state, data, gas)
+  SELECT 'key', id, 2, 'signed', '0x', 21000 FROM jobrunner.signers;
+INSERT INTO jobrunner.transactions (mint_key, hash, number, nonce, raw, max_wei, tip_wei)
+  VALUES ('key', '0x01', 1, 1, '0x', 1, 1), ('key', '0x02', 2, 2, '0x', 1, 1);
+"""
+
 
 async def test_nothing_is_found_where_nothing_is_wrong_and_every_planted_violation_is(unjudged: World) -> None:
     world = unjudged
@@ -57,7 +71,6 @@ async def test_nothing_is_found_where_nothing_is_wrong_and_every_planted_violati
     assert await broken(world, accepted=[UUID(OTHER)]) == "I1"
     assert await broken(world, purchases=[sold, sold]) == "I3"
     assert await broken(world, purchases=[Purchase("replicate", "p3", "", "never intended", 0.0, 0.0)]) == "I3"
-    assert await broken(world, tokens=[("key", "1"), ("key", "2")]) == "I5"
     for what, bound_s in BOUNDS_S.items():
         assert await broken(world, recoveries=[Recovery(what, bound_s + 0.1)]) == "I7"
     assert await broken(world, said={"a page": f"key={CANARIES[-1]}"}) == "I8"
@@ -78,6 +91,52 @@ async def test_a_file_that_is_cut_or_gone_is_found(unjudged: World) -> None:
     assert await broken(world) == "I4"
     file.unlink()
     assert await broken(world) == "I4"
+
+
+async def test_only_a_task_that_says_so_may_buy_again_and_only_what_it_meant_to(unjudged: World) -> None:
+    """The first answer is lost, by a provider that has neither list nor key."""
+    world = unjudged
+    await world.fault(provider="openai", on="create", fail="reset", count=1)
+    async with world.api() as http, world.working(routes={"image": ("openai:gpt-image-2",)}):
+        await world.take(http, "a harbour", task="draw_at_any_price")
+        await world.all_end(status="completed", fence=2, failures=1)
+    assert world.bought() == ["a harbour"] * 2
+    assert await world.violations() == []
+    assert await broken(world, resubmit=()) == "I3"
+    assert await broken(world, purchases=world.purchases() * 2) == "I3"
+
+
+async def test_a_mint_that_was_sent_at_two_nonces_is_found(unjudged: World) -> None:
+    world = unjudged
+    await world.database.execute(SENT_TWICE)
+    both = [Purchase(CHAIN, transaction, "", "", 0.0, 0.0) for transaction in ("0x01", "0x02")]
+    assert await broken(world, purchases=both[:1]) == ""
+    assert await broken(world, purchases=both) == "I3"
+
+
+async def test_two_tokens_under_one_key_are_found_on_the_chain(unjudged: World) -> None:
+    """Minted past jobrunner, in a collection without the guard that ours has."""
+    world, guard, key = unjudged, '    assert self.token_of[key] == 0, "mint key used"\n', "ab" * 32
+    assert guard in contract.source()
+    lax = compile_code(contract.source().replace(guard, ""), output_formats=["bytecode"])["bytecode"]
+    deployed = await mined(world, data=lax + encoded(["string", "string"], ["Lax", "LAX"]).hex())
+    world.values["mint"] = {**world.values["mint"], "contract": deployed["contractAddress"]}
+    mint = call(SANDBOX_MINT["function"], [OWNER, "ipfs://bafkreitoken", key])
+    for _ in range(2):
+        await mined(world, to=world.chain.contract, data=mint)
+    assert await world.chain.tokens() == [(key, "1"), (key, "2")]
+    found = await world.violations()
+    assert f"I5 mint key {key} has 2 tokens" in found
+    assert [line.split()[0] for line in found] == ["I3", "I3", "I3", "I5"], "no job had committed to a transaction"
+
+
+async def mined(world: World, **transaction: str) -> dict[str, Any]:
+    """Sent from the minter's account and mined at once: its receipt."""
+    sent = await world.chain.ask("eth_sendTransaction", {"from": ACCOUNT, **transaction})
+    await world.chain.ask("evm_mine")
+    receipt = await world.chain.ask("eth_getTransactionReceipt", sent)
+    assert receipt["status"] == "0x1"
+    return dict(receipt)
 
 
 async def broken(world: World, **planted: Any) -> str:

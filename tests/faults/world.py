@@ -21,14 +21,17 @@ from arq.connections import ArqRedis
 
 from jobrunner.api import serving
 from jobrunner.broker.connection import make_redis
+from jobrunner.declare import declared
 from jobrunner.events import Event, subscribe
 from jobrunner.job import TERMINAL
-from jobrunner.runtime import SANDBOX_KEY, SANDBOX_PREFIXES, opened
+from jobrunner.runtime import SANDBOX_KEY, SANDBOX_MINT, SANDBOX_PREFIXES, opened
 from jobrunner.sandbox import app as sandbox
 from jobrunner.sandbox import ledger
+from jobrunner.sandbox.pinata.pins import DIRECTORY as PINS
 from jobrunner.settings import Settings
 from jobrunner.worker.loop import WorkerLoop
 from tests.faults.audit import install, refuse, refuse_no_more, signed
+from tests.faults.chain import CHAIN, Chain
 from tests.faults.invariants import Recovery, gather, violations
 from tests.faults.proxy import Proxy
 from tests.faults.scaling import CLOCK_OFF_S, PYTHONPATH
@@ -42,8 +45,10 @@ LEASE_S = 2.0
 SPEED = 20.0
 """A picture takes 30 to 75 ms at the sandbox then, and a `[slow]` one 1.5 s."""
 
+MINT = {**SANDBOX_MINT, "signing_key": SANDBOX_MINT["signing_key"].get_secret_value(), "confirmations": 2}
+
 DATABASE_CANARY, REDIS_CANARY = "canary-in-database-url", "canary-in-redis-url"
-CANARIES = (DATABASE_CANARY, REDIS_CANARY, SANDBOX_KEY)
+CANARIES = (DATABASE_CANARY, REDIS_CANARY, MINT["signing_key"].removeprefix("0x"), SANDBOX_KEY)
 
 
 @dataclass(frozen=True)
@@ -245,9 +250,16 @@ class World:
     def _last_words(self) -> str:
         return "\n".join(map(repr, self.events[-30:]))
 
+    def purchases(self, provider: str | None = None) -> list[ledger.Purchase]:
+        return ledger.read(self.directory / "sandbox", provider)
+
     def bought(self) -> list[str]:
         """The prompts of all purchases, sorted."""
-        return sorted(purchase.prompt for purchase in ledger.read(self.directory / "sandbox"))
+        return sorted(purchase.prompt for purchase in self.purchases())
+
+    @property
+    def chain(self) -> Chain:
+        return Chain(f"{self.sandbox.base_url}/eth", self.values["mint"]["contract"])
 
     @asynccontextmanager
     async def recovering(self, what: str) -> AsyncIterator[None]:
@@ -260,9 +272,12 @@ class World:
         """All invariants, judged on all that is left; `planted` stands in place of what was gathered."""
         gathered: dict[str, Any] = {
             "artifact_dir": self.directory / "artifacts",
-            "purchases": ledger.read(self.directory / "sandbox"),
+            "purchases": self.purchases(),
+            "pinned": [f"ipfs://{file.name}" for file in (self.directory / "sandbox" / PINS).glob("*")],
+            "resubmit": {task.name for task in declared().values() if task.resubmit},
             "accepted": self.accepted,
             "recoveries": self.recoveries,
+            "tokens": await self.chain.tokens() if self.purchases(CHAIN) else (),  # an idle chain is not even begun
             "canaries": CANARIES,
             "said": {**self.said, "this process' log": "\n".join(map(repr, self.events))},
         }
@@ -287,7 +302,7 @@ async def world(directory: Path, database_url: str, redis_url: str, *, speed: fl
             "database_url": f"postgresql://jobrunner:{DATABASE_CANARY}@{at}?sslmode=disable",
             "redis_url": f"redis://default:{REDIS_CANARY}@127.0.0.1:{redis.port}/{here.query.removeprefix('db=')}",
             "data_dir": str(directory),
-            "task_modules": ("jobrunner.tasks.image", "tests.faults.tasks"),
+            "task_modules": ("jobrunner.tasks.image", "jobrunner.tasks.blockchain", "tests.faults.tasks"),
             "worker": {"lease_s": LEASE_S, "drain_s": 0.3, "max_jobs": 50},
             "http": {"port": 0},
             "routes": {"image": ("replicate:black-forest-labs/flux-schnell",)},
@@ -295,6 +310,7 @@ async def world(directory: Path, database_url: str, redis_url: str, *, speed: fl
                 name: {"base_url": serving.base_url + prefix, "api_key": SANDBOX_KEY, "timeout_s": SOON_S}
                 for name, prefix in SANDBOX_PREFIXES.items()
             },
+            "mint": MINT,
             "net": {"allow": (serving.base_url.removeprefix("http://"),)},
         }
         made = World(directory, database_url, postgres, redis, database, store, serving, values)
