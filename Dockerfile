@@ -2,7 +2,7 @@ FROM python:3.12-slim-bookworm AS build
 WORKDIR /src
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 # All that the lock names is fetched and checked by hash, this layer anew only when the lock changes; of it the image
-# gets what the core install needs.
+# gets what the core install and minting need.
 COPY requirements.lock .
 # /wheels holds one version of each: the lock's.
 # hadolint ignore=DL3013
@@ -12,7 +12,7 @@ COPY pyproject.toml README.md LICENSE ./
 COPY jobrunner ./jobrunner
 RUN pip wheel --no-deps --no-build-isolation --wheel-dir /wheels . \
     && python -m venv /opt/jobrunner \
-    && /opt/jobrunner/bin/pip install --no-index --find-links /wheels jobrunner
+    && /opt/jobrunner/bin/pip install --no-index --find-links /wheels 'jobrunner[mint]'
 
 FROM python:3.12-slim-bookworm
 # Debian patches ffmpeg within a release and drops the old build from its mirrors: a pinned version would not install.

@@ -1,5 +1,6 @@
 """The pure parts of minting: the ABI against known vectors, fees, and what nodes mean by their errors."""
 
+import sys
 from typing import Any
 from uuid import UUID
 
@@ -8,16 +9,18 @@ from eth_abi.abi import encode
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobrunner.errors import PermanentError, RateLimited, TransientError
+from jobrunner.errors import ConfigError, PermanentError, RateLimited, TransientError
 from jobrunner.providers.ethereum import abi
 from jobrunner.providers.ethereum.chain import TRANSFER, Receipt, Token
 from jobrunner.providers.ethereum.fees import GWEI, Fees, bumped, offered
 from jobrunner.providers.ethereum.ledger import Order
 from jobrunner.providers.ethereum.refusals import Refused, refused
+from jobrunner.providers.ethereum.wallet import wallet_of
 from jobrunner.request import MintRequest
 from jobrunner.runtime import SANDBOX_KEY, SANDBOX_MINT
 from jobrunner.sandbox.eth.accounts import CHAIN_ID, COLLECTION, DEV_KEYS
 from jobrunner.sandbox.eth.node import API_KEY
+from jobrunner.settings.tables import Mint
 from tests.unit.test_imports import loaded_by
 
 CAP = Fees(100 * GWEI, 3 * GWEI)
@@ -206,6 +209,13 @@ def test_what_signs_is_imported_by_the_first_signature() -> None:
     modules = loaded_by("import jobrunner.runtime, jobrunner.providers.ethereum")
     assert "jobrunner.providers.ethereum.wallet" in modules
     assert not {"eth_account", "eth_hash", "eth"} & modules
+
+
+def test_a_start_without_what_signs_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "eth_account", None)
+    with pytest.raises(ConfigError, match=r"pip install 'jobrunner\[mint\]'"):
+        wallet_of(Mint(chain_id=1, signing_key=SANDBOX_MINT["signing_key"]))
+    assert wallet_of(Mint()) is None
 
 
 def test_the_runtime_knows_the_sandboxs_chain() -> None:

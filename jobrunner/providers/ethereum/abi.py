@@ -18,9 +18,9 @@ _ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
 
 def keccak(data: bytes) -> bytes:
     """Takes 0.1 s the first time, for its import; load the wallet first, which does that off the event loop."""
-    from eth_hash.auto import keccak as hashed  # noqa: PLC0415  # only a process that mints loads it
+    from Crypto.Hash import keccak as hashes  # noqa: PLC0415  # only a process that mints loads it
 
-    return bytes(hashed(data))
+    return hashes.new(data=data, digest_bits=256).digest()
 
 
 def call(function: str, values: Sequence[str]) -> str:

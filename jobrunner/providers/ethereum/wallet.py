@@ -6,6 +6,7 @@ eth-account takes a second to import, so it is loaded when a key is used, off th
 import asyncio
 import re
 import stat
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,7 +58,9 @@ class Wallet:
 
 
 def wallet_of(settings: Mint) -> Wallet | None:
-    """Raises ConfigError for what is no key or is no key's chain, and for a key file that everyone may read."""
+    """Raises ConfigError for a bad key, one without a chain, a file that everyone may read, and a missing signer."""
+    if settings.signs and find_spec("eth_account") is None:
+        raise ConfigError("settings `mint`: what signs is not installed; run `pip install 'jobrunner[mint]'`.")
     if settings.signs and settings.chain_id is None:
         raise ConfigError("setting `mint.chain_id`: a key signs for one chain; say which (1 Ethereum, 8453 Base, ...).")
     if settings.signing_key_file is not None:
