@@ -35,6 +35,9 @@ NARRATORS = {"minimax": ("voice_id", "Wise_Woman"), "kokoro": ("voice", "af_bell
 """By a word in the model's name: what it calls the voice, and its default."""
 
 _MANY_PICTURES = re.compile(r"nano-banana|seedream")
+_TWO_SIZES = re.compile(r"/flux-(schnell|dev)$")
+"""They draw one megapixel, or a quarter of it."""
+_SMALL_PIXELS = 512 * 512
 
 Input = tuple[dict[str, Any], tuple[Artifact, ...]]
 """The JSON, and the files that it marks."""
@@ -64,12 +67,18 @@ def _image(model: str, request: ImageRequest) -> Input:
     if given and not _MANY_PICTURES.search(model):
         why = f"{model} draws from words alone; nano-banana and seedream take pictures"
         raise unsupported("replicate", "references", why)
-    ratio = {} if request.size is None else {"aspect_ratio": _ratio(IMAGE_RATIOS, *request.size)}
-    input = {"prompt": request.prompt, "output_format": "png", **_seed(request.seed), **ratio}
+    size = {} if request.size is None else _size(model, *request.size)
+    input = {"prompt": request.prompt, "output_format": "png", **_seed(request.seed), **size}
     if not given:
         return input | {"num_outputs": request.n}, ()
     _refuse_many(request.n)
     return input | {"image_input": [file_mark(each) for each in given]}, given
+
+
+def _size(model: str, width: int, height: int) -> dict[str, str]:
+    ratio = {"aspect_ratio": _ratio(IMAGE_RATIOS, width, height)}
+    small = _TWO_SIZES.search(model) and width * height <= _SMALL_PIXELS
+    return ratio | {"megapixels": "0.25"} if small else ratio
 
 
 def _edit(model: str, request: ImageEdit) -> Input:

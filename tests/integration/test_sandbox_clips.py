@@ -101,3 +101,19 @@ async def test_closing_ends_what_is_being_filmed(
     with pytest.raises(asyncio.CancelledError):
         await order
     assert list((tmp_path / "clips").iterdir()) == []
+
+
+async def test_what_nobody_waits_for_any_more_is_not_drawn() -> None:
+    studio = Studio()
+    first, shared, left, stays = (
+        asyncio.create_task(studio.picture(text, seed=1, size=(512, 512), format="png"))
+        for text in ("first", "shared", "left", "shared")
+    )
+    await asyncio.sleep(0)
+    shared.cancel()
+    left.cancel()
+    assert await stays != await first
+    drawn = {order[0]: task for order, task in studio._pictures.items()}
+    assert drawn["left"].cancelled()
+    assert drawn["shared"].result() == await stays
+    await studio.aclose()

@@ -30,6 +30,7 @@ MARK = file_mark(PICTURE)
         ("black-forest-labs/flux-kontext-pro", ImageEdit(PICTURE, "x"), {"aspect_ratio": "match_input_image"}),
         ("google/nano-banana", ImageEdit(PICTURE, "x", size=(9, 9)), {"image_input": [MARK], "aspect_ratio": "1:1"}),
         ("bytedance/seedream-4", ImageRequest("x", references=(PICTURE,)), {"image_input": [MARK]}),
+        ("black-forest-labs/flux-schnell", ImageRequest("x", size=(512, 512)), {"megapixels": "0.25"}),
         ("minimax/speech-02-turbo", SpeechRequest("hi", NARRATOR), {"text": "hi", "voice_id": "Wise_Woman"}),
         ("minimax/speech-02-turbo", SpeechRequest("hi", "Bob", speed=1.5), {"voice_id": "Bob", "speed": 1.5}),
         ("elevenlabs/v3", SpeechRequest("hi", NARRATOR, "de"), {"prompt": "hi", "language_code": "de"}),

@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -55,16 +55,27 @@ class Studio:
     def __init__(self) -> None:
         self._pool: ProcessPoolExecutor | None = None
         self._pictures: OrderedDict[tuple[str, int, int, int, str], asyncio.Task[bytes]] = OrderedDict()
+        self._waiting: Counter[asyncio.Task[bytes]] = Counter()
 
     async def picture(self, text: str, *, seed: int, size: tuple[int, int], format: str) -> bytes:
-        """`format` is png, jpeg or webp. Equal orders are drawn once, also when they come at the same time."""
+        """`format` is png, jpeg or webp. Equal orders are drawn once, also when they come at the same time.
+
+        What nobody waits for any more is not drawn, or a crowd that gives up and comes again would never be served.
+        """
         order = (text, seed, *size, format)
         task = self._pictures.get(order)
         if task is None or (task.done() and (task.cancelled() or task.exception())):
             task = self._pictures[order] = asyncio.create_task(self._ordered(_draw, *order))
             while len(self._pictures) > KEPT_PICTURES:
                 self._pictures.popitem(last=False)
-        return await asyncio.shield(task)
+        self._waiting[task] += 1
+        try:
+            return await asyncio.shield(task)
+        finally:
+            self._waiting[task] -= 1
+            if not self._waiting[task]:
+                del self._waiting[task]
+                task.cancel()
 
     async def edited(
         self, pictures: Sequence[bytes], mask: bytes | None, text: str, *, seed: int, size: Size, format: str

@@ -38,7 +38,11 @@ _NUMBERS: Final[Mapping[Kind, Mapping[str, tuple[int, int]]]] = {
     "sound": {"duration": (1, 190), "seed": _SEEDS},
 }
 _WORDS: Final[Mapping[Kind, Mapping[str, tuple[str, ...]]]] = {
-    "picture": {"aspect_ratio": (*SIZES, "custom", AS_GIVEN), "output_format": tuple(FORMATS)},
+    "picture": {
+        "aspect_ratio": (*SIZES, "custom", AS_GIVEN),
+        "output_format": tuple(FORMATS),
+        "megapixels": ("1", "0.25"),
+    },
     "film": {"aspect_ratio": FILM_RATIOS, "resolution": tuple(SHORT_SIDES)},
 }
 
@@ -119,6 +123,8 @@ def seconds(input: Mapping[str, Any]) -> float:
 def size(input: Mapping[str, Any]) -> tuple[int, int]:
     """(width, height) of a picture in pixels."""
     width, height = SIZES.get(input.get("aspect_ratio", "1:1"), SIZES["1:1"])
+    if input.get("megapixels") == "0.25":
+        width, height = width // 2, height // 2
     return input.get("width", width), input.get("height", height)
 
 
