@@ -37,7 +37,8 @@ T = TypeVar("T")
 IDLE_S = 10.0
 """An idle worker looks up from its sleep this often, to hear that it should stop waiting for a lost wake."""
 
-_HAND_BACK_S = 1.5
+_HAND_BACK_S, _LEAVE_S = 1.0, 0.7
+"""With the default `drain_s` a SIGTERM is over within 10 s, whatever hangs."""
 _STUCK_SHARE = 10
 """A worker with more than one in this many slots held by functions that do not end drains and exits."""
 
@@ -271,11 +272,10 @@ class WorkerLoop:
             attempt.stop("hand_back")
         self._hurry.clear()
         await self._attempts_end(_HAND_BACK_S)
-        await self._ends.told(_HAND_BACK_S)
-        await self._wards.ended(_HAND_BACK_S)
-        leaving = asyncio.create_task(self._leave())
-        await asyncio.wait([leaving], timeout=_HAND_BACK_S)  # a server that hangs must not keep us
-        await end_tasks(leaving)
+        farewells = (self._ends.told(_LEAVE_S), self._wards.ended(_LEAVE_S), self._leave())
+        leaving = [asyncio.create_task(each) for each in farewells]
+        await asyncio.wait(leaving, timeout=_LEAVE_S)  # a server that hangs must not keep us
+        await end_tasks(*leaving)
 
     async def _leave(self) -> None:
         try:

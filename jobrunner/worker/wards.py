@@ -32,6 +32,9 @@ _SHARE_BITS = 3
 _AT_ONCE = max(4, os.cpu_count() or 1)
 """Wards of one worker; beyond them each suspicion still gets one, so that none waits for the others' end."""
 
+_CONNECTIONS = 2
+"""To Postgres, for each: after a crash there are many wards, and the healthy workers need theirs."""
+
 _START_S = 3.0
 """Until a new ward claims. What is due after that was too much for those there are."""
 
@@ -134,7 +137,8 @@ class Wards:
             start_new_session=True,  # Ctrl-C is for us: we let it drain
             preexec_fn=Tied(signal.SIGTERM),
         )
-        order = {"suspicion": ward.suspicion, "worker": ward.worker, "settings": revealed(self._runtime.settings)}
+        settings = {**revealed(self._runtime.settings), "database_pool_size": _CONNECTIONS}
+        order = {"suspicion": ward.suspicion, "worker": ward.worker, "settings": settings}
         assert process.stdin is not None  # noqa: S101  # a pipe was asked for
         process.stdin.write(orjson.dumps(order))
         process.stdin.write_eof()

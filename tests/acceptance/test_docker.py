@@ -40,7 +40,7 @@ def test_hadolint_has_nothing_to_say() -> None:
 def test_the_image_runs_as_a_normal_user_on_pinned_hashed_parts(dockerfile: str) -> None:
     assert re.findall(r"^FROM (\S+)", dockerfile, re.MULTILINE) == ["python:3.12-slim-bookworm"] * 2
     assert "pip download --require-hashes --requirement requirements.lock --dest /wheels" in dockerfile
-    assert "pip install --no-index --find-links /wheels jobrunner" in dockerfile, "core only, of what was checked"
+    assert "pip install --no-index --find-links /wheels 'jobrunner[mint]'" in dockerfile, "only of what was checked"
     assert re.findall(r"^USER (.+)$", dockerfile, re.MULTILINE) == ["10001"]
     assert re.findall(r"^CMD (.+)$", dockerfile, re.MULTILINE) == ['["jobrunner", "serve"]']
     assert "/readyz" in dockerfile

@@ -2,10 +2,12 @@
 
 import asyncio
 
+from jobrunner.settings.tables import Worker
 from tests.faults.world import World
 
 
 async def test_sigterm_while_postgres_hangs(world: World) -> None:
+    world.values["worker"]["drain_s"] = Worker().drain_s
     await world.fault(on="poll", fail="503")
     async with world.api() as http, world.process("worker") as worker:
         await world.take(http, "one", "two")
