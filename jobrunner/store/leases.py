@@ -50,20 +50,36 @@ class Leases:
         await self._db.rows("retire_worker", worker)
 
     async def rescue(self, gone: UUID | None = None) -> list[Job]:
-        """Declare overdue workers dead and move their jobs, in one transaction: a late heartbeat waits for it.
+        """Declare overdue workers dead and move their jobs.
 
         `gone`: instead only this one, whose process has ended, however long its lease would last.
         """
+        rescued: list[Job] = []
+        while (jobs := await self._take_from_one(gone)) is not None:
+            rescued += jobs
+            if gone is not None:
+                break
+        return rescued
+
+    async def _take_from_one(self, gone: UUID | None) -> list[Job] | None:
+        """None where nobody is overdue.
+
+        One transaction for each, for which a late heartbeat waits; one for all would grow with the disaster until it
+        could not end in time, and then nobody would be rescued.
+        """
+        worker: UUID | None = None
 
         async def work(connection: Connection) -> list[asyncpg.Record]:
-            workers = [row["id"] for row in await connection.fetch(query("overdue_workers"), gone)]
-            if not workers:
+            nonlocal worker
+            worker = await connection.fetchval(query("overdue_worker"), gone)
+            if worker is None:
                 return []
-            await connection.execute(query("bury_workers"), workers)
+            await connection.execute(query("bury_worker"), worker)
             records = to_json(CRASH_RECORD), to_json(LOSS_RECORD), to_json(CANCEL_RECORD)
-            return await connection.fetch(query("rescue_jobs"), workers, CRASH_LIMIT, *records)
+            return await connection.fetch(query("rescue_jobs"), worker, CRASH_LIMIT, *records)
 
-        return await self._db.moving(work)
+        jobs = await self._db.moving(work)
+        return None if worker is None else jobs
 
     async def due_suspects(self, queue: str, tasks: Collection[str]) -> dict[int, int]:
         """How many jobs of each suspicion are due, the least suspect first."""

@@ -143,26 +143,25 @@ UPDATE jobrunner.workers SET in_flight = 0, lease_until = now(),
                  THEN NULL ELSE now() END
 WHERE id = $1 AND dead_at IS NULL
 
--- name: overdue_workers
+-- name: overdue_worker
 -- $1 the one whose process is known to be gone, or NULL. A dead one that holds jobs was declared so by hand.
 SELECT id FROM jobrunner.workers AS worker
 WHERE id = $1::uuid OR $1 IS NULL AND (
   dead_at IS NULL AND lease_until < now()
   OR dead_at IS NOT NULL AND EXISTS (SELECT FROM jobrunner.jobs WHERE worker_id = worker.id))
-ORDER BY id FOR UPDATE SKIP LOCKED
+ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED
 
--- name: bury_workers
-UPDATE jobrunner.workers SET dead_at = coalesce(dead_at, now()) WHERE id = ANY ($1::uuid[])
+-- name: bury_worker
+UPDATE jobrunner.workers SET dead_at = coalesce(dead_at, now()) WHERE id = $1
 
 -- name: rescue_jobs
--- $1 dead workers, $2 at how many crashes a job is given up, $3 the error record of a job that its worker died with
+-- $1 the dead worker, $2 at how many crashes a job is given up, $3 the error record of a job that its worker died with
 -- alone, $4 that of one that had neighbours, $5 that of one whose cancellation its worker did not live to write.
 -- A crash is certainly the fault of a job that was alone. Of several it may be any: none is charged, all are suspect.
 WITH lost AS MATERIALIZED (
-  SELECT id, worker_id FROM jobrunner.jobs WHERE worker_id = ANY ($1::uuid[]) AND status = 'in_progress'
-  ORDER BY id FOR UPDATE
+  SELECT id FROM jobrunner.jobs WHERE worker_id = $1 AND status = 'in_progress' ORDER BY id FOR UPDATE
 ), judged AS (
-  SELECT id, (count(*) OVER (PARTITION BY worker_id) = 1)::int AS guilt FROM lost
+  SELECT id, (count(*) OVER () = 1)::int AS guilt FROM lost
 )
 UPDATE jobrunner.jobs AS job
 SET worker_id = NULL, crashes = crashes + guilt, suspicion = suspicion + 1, due_at = now(), updated_at = now(),
