@@ -3,14 +3,15 @@
 import asyncio
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 from arq.connections import ArqRedis, RedisSettings
 from redis.asyncio import BlockingConnectionPool
-from redis.asyncio.connection import SSLConnection, UnixDomainSocketConnection, parse_url
+from redis.asyncio.connection import SSLConnection, parse_url
 from redis.exceptions import RedisError
 
 from jobrunner.errors import ConfigError, Unavailable
+from jobrunner.settings.servers import check_files, tls_failure
 
 CONNECT_S = 2
 ANSWER_S = 2.0
@@ -18,6 +19,8 @@ ANSWER_S = 2.0
 
 _CANCEL_AGAIN_S = 0.5
 _KEEPALIVE = {"socket_keepalive": True, "health_check_interval": 30}
+_CA = "ssl_ca_certs"
+_TLS_FILES = (_CA, "ssl_certfile", "ssl_keyfile")
 
 
 @asynccontextmanager
@@ -25,7 +28,8 @@ async def mapped_errors() -> AsyncIterator[None]:
     try:
         yield
     except (RedisError, OSError, TimeoutError) as error:
-        raise Unavailable(f"Redis did not answer ({str(error) or type(error).__name__}).") from error
+        failure = tls_failure(error, setting="redis_url", authority=_CA)
+        raise Unavailable(failure or f"Redis did not answer ({str(error) or type(error).__name__}).") from error
 
 
 async def end_tasks(*tasks: asyncio.Task[Any]) -> None:
@@ -39,32 +43,49 @@ async def end_tasks(*tasks: asyncio.Task[Any]) -> None:
 
 def make_redis(url: str, *, connections: int, answer_s: float | None = ANSWER_S) -> ArqRedis:
     """An arq client on a bounded pool of its own; `answer_s` None lets blocking commands block. Raises ConfigError."""
+    defaults = {
+        "socket_connect_timeout": CONNECT_S,
+        "socket_timeout": answer_s,
+        **({} if url.startswith("unix") else _KEEPALIVE),
+    }
+    pool = BlockingConnectionPool(max_connections=connections, timeout=CONNECT_S, **{**defaults, **_options(url)})
     try:
-        pool = BlockingConnectionPool.from_url(
-            url,
-            max_connections=connections,
-            timeout=CONNECT_S,
-            socket_connect_timeout=CONNECT_S,
-            socket_timeout=answer_s,
-            **({} if url.startswith("unix") else _KEEPALIVE),
-        )
-    except ValueError as error:
+        connection = cast("Any", pool).make_connection()  # connects nowhere; it says now what the first command would
+        if isinstance(connection, SSLConnection):
+            connection.ssl_context.get()
+    except (TypeError, ValueError, OSError, RedisError) as error:
         raise ConfigError(f"redis_url does not work: {error}") from None
     return ArqRedis(pool)
 
 
 def arq_settings(url: str) -> RedisSettings:
     """The same server in arq's words, for its command line. arq's own `from_dsn` does not unquote passwords."""
-    parsed = parse_url(url)
-    kind = parsed.get("connection_class")
+    options = _options(url)
+    kind = options.get("connection_class")
     return RedisSettings(
-        host=parsed.get("host", "localhost"),
-        port=parsed.get("port", 6379),
-        unix_socket_path=parsed["path"] if kind is UnixDomainSocketConnection else None,
-        database=parsed.get("db", 0),
-        username=parsed.get("username"),
-        password=parsed.get("password"),
+        host=options.get("host", "localhost"),
+        port=options.get("port", 6379),
+        unix_socket_path=options.get("path"),
+        database=options.get("db", 0),
+        username=options.get("username"),
+        password=options.get("password"),
         ssl=isinstance(kind, type) and issubclass(kind, SSLConnection),
         conn_timeout=CONNECT_S,
         conn_retries=1,
+        **{name: value for name, value in options.items() if name.startswith("ssl_") and hasattr(RedisSettings, name)},
     )
+
+
+def _options(url: str) -> dict[str, Any]:
+    """redis-py's arguments for `url`. Raises ConfigError.
+
+    With rediss:// the server must show a certificate for its name. redis-py 5 does not check the name by itself.
+    """
+    try:
+        options: dict[str, Any] = {**parse_url(url)}
+    except ValueError as error:
+        raise ConfigError(f"redis_url does not work: {error}") from None
+    if options.get("connection_class") is SSLConnection:
+        check_files("redis_url", {name: options[name] for name in _TLS_FILES if name in options})
+        options.setdefault("ssl_check_hostname", options.get("ssl_cert_reqs") != "none")
+    return options

@@ -2,20 +2,20 @@
 
 Order, later wins: defaults, `settings.toml` (or the file that JOBRUNNER_SETTINGS names), then environment variables
 `JOBRUNNER_<KEY>`, nested with `__`: `JOBRUNNER_WORKER__MAX_JOBS=200`. A key that does not exist stops the start.
+Every secret may stand in a file instead, which `<key>_file` names: `JOBRUNNER_DATABASE_URL_FILE=/run/secrets/database`.
 """
 
-import difflib
 import os
 import tomllib
-import typing
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import orjson
-from pydantic import BaseModel, Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
+    EnvSettingsSource,
     InitSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
@@ -23,10 +23,13 @@ from pydantic_settings import (
 )
 
 from jobrunner.errors import ConfigError
+from jobrunner.settings.secrets import with_files
+from jobrunner.settings.servers import PostgresUrl, RedisUrl
 from jobrunner.settings.tables import (
     ROUTES,
     Artifacts,
     Http,
+    Keys,
     Mint,
     Net,
     Provider,
@@ -37,6 +40,7 @@ from jobrunner.settings.tables import (
     Words,
     Worker,
 )
+from jobrunner.settings.tree import FILE, nearest, secrets_of, unknown_part
 
 PREFIX = "JOBRUNNER_"
 NESTED = "__"
@@ -53,9 +57,9 @@ class Settings(BaseSettings):
         env_ignore_empty=True,  # compose passes unset keys on as empty ones
     )
 
-    database_url: SecretStr | None = None
+    database_url: PostgresUrl | None = None
     database_pool_size: Annotated[int, Field(ge=2, le=200)] = 10
-    redis_url: SecretStr | None = None
+    redis_url: RedisUrl | None = None
     data_dir: Path = Path("~/.local/share/jobrunner")
     task_modules: Words = (
         "jobrunner.tasks.image",
@@ -67,6 +71,7 @@ class Settings(BaseSettings):
         "jobrunner.tasks.blockchain",
     )
     http: Http = Http()
+    keys: Keys = {}
     worker: Worker = Worker()
     artifacts: Artifacts = Artifacts()
     mint: Mint = Mint()
@@ -95,8 +100,15 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # pydantic-settings' signature
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        file = InitSettingsSource(settings_cls, init_kwargs=_read_file())
-        return init_settings, env_settings, file
+        said = (
+            (init_settings(), _as_key),
+            (_said_by_environment(env_settings), _as_variable),
+            (_read_file(), _as_key),
+        )
+        return tuple(
+            InitSettingsSource(settings_cls, init_kwargs=with_files(each, settings_cls, naming))
+            for each, naming in said
+        )
 
 
 def load(**overrides: Any) -> Settings:
@@ -136,47 +148,32 @@ def _read_file() -> dict[str, Any]:
         raise ConfigError(f"{path} cannot be read as TOML: {error}") from None
 
 
+def _said_by_environment(source: PydanticBaseSettingsSource) -> dict[str, Any]:
+    """pydantic-settings looks only for the names of fields, and so for no `name_file` beside them."""
+    variables = source.env_vars if isinstance(source, EnvSettingsSource) else {}
+    names = [f"{name}{FILE}" for name in secrets_of(Settings)]
+    files = {name: variables.get(f"{PREFIX}{name}".lower()) for name in names}
+    return {**source(), **{name: path for name, path in files.items() if path}}
+
+
+def _as_key(path: str) -> str:
+    return f"setting `{path}`"
+
+
+def _as_variable(path: str) -> str:
+    return f"environment variable {PREFIX}{path.replace('.', NESTED).upper()}"
+
+
 def _check_environment(environ: Mapping[str, str]) -> None:
     """pydantic-settings ignores a misspelt prefixed variable silently; a job runner must not."""
     problems = [
-        f"environment variable {name}: there is no setting `{bad}`{_nearest(bad, known)}"
+        f"environment variable {name}: there is no setting `{bad}`{nearest(bad, known)}"
         for name in sorted(environ)
         if name.upper().startswith(PREFIX) and name not in NOT_SETTINGS
-        for bad, known in _unknown_part(Settings, name[len(PREFIX) :].lower().split(NESTED))
+        for bad, known in unknown_part(Settings, name[len(PREFIX) :].lower().split(NESTED))
     ]
     if problems:
         raise ConfigError("\n".join(problems))
-
-
-def _unknown_part(model: type[BaseModel], path: list[str], at: str = "") -> Iterator[tuple[str, list[str]]]:
-    """The first part of `path` that is no key of `model`, with the keys there are."""
-    head, *rest = path
-    if head not in model.model_fields:
-        yield f"{at}{head}", [f"{at}{known}" for known in model.model_fields]
-        return
-    inner, free_keys = _inner_model(model.model_fields[head].annotation)
-    place = f"{at}{head}"
-    if free_keys and rest:
-        place, rest = f"{place}.{rest[0]}", rest[1:]
-    if inner is not None and rest:
-        yield from _unknown_part(inner, rest, f"{place}.")
-    elif rest:
-        yield f"{place}.{rest[0]}", [place]
-
-
-def _inner_model(annotation: Any) -> tuple[type[BaseModel] | None, bool]:
-    """The model below a field, and whether free keys (`providers.NAME`) come first."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation, False
-    if typing.get_origin(annotation) is Mapping or "Mapping" in str(typing.get_origin(annotation)):
-        value = typing.get_args(annotation)[1]
-        return (value if isinstance(value, type) and issubclass(value, BaseModel) else None), True
-    return None, False
-
-
-def _nearest(name: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f"; did you mean `{near[0]}`?" if near else f"; known: {', '.join(sorted(known))}."
 
 
 def _explain(error: ValidationError) -> Iterator[str]:
@@ -184,8 +181,8 @@ def _explain(error: ValidationError) -> Iterator[str]:
         path = [str(part) for part in each["loc"]]
         key = ".".join(path)
         if each["type"] == "extra_forbidden":
-            found = next(_unknown_part(Settings, path), None)
-            yield f"setting `{key}` does not exist{_nearest(*found) if found else ''}"
+            found = next(unknown_part(Settings, path), None)
+            yield f"setting `{key}` does not exist{nearest(*found) if found else ''}"
         elif each["type"] == "missing":
             yield f"setting `{key}` is missing, and has no default."
         else:

@@ -3,8 +3,7 @@
 import base64
 import re
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator
 from pydantic_settings import NoDecode
@@ -32,6 +31,18 @@ def _mint_function(value: str) -> str:
     return value
 
 
+def _sha256(value: str) -> str:
+    if not re.fullmatch(r"[0-9a-f]{64}", value):
+        raise ValueError("is no SHA-256 in hex; paste the lines that `jobrunner keys create NAME --scope ...` prints")
+    return value
+
+
+def _origin(value: str) -> str:
+    if not re.fullmatch(r"https?://[^\s/?#@*]+", value) or value != value.lower():
+        raise ValueError("must be an origin as browsers send it, such as https://app.example.com: in full, no path")
+    return value
+
+
 class Table(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -40,11 +51,48 @@ class Http(Table):
     host: str = "127.0.0.1"
     port: Port = 8080
     trust_network: bool = False
-    """There are no API keys yet: a bind beyond loopback lets everyone who reaches the port in, so it must be said."""
+    """Without API keys a bind beyond loopback lets everyone who reaches the port in, so it must be said."""
+    hosts: Words = ()
+    """Names and addresses, no ports, that requests may be for, beside those of loopback. Unset: any, once there are
+    keys or the network is trusted; else none."""
+    cors_origins: Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], NoDecode, BeforeValidator(_words)] = ()
+    """Origins whose pages may call the API from a browser, with a key of theirs."""
+    url_secret: Annotated[SecretStr, Field(min_length=32)] | None = None
+    """Signs the URLs that let whoever holds them download one artifact for a while."""
     public_url: Annotated[str, Field(pattern=r"^https?://[^/?#]+(/[^?#]*)?$")] | None = None
     """Where providers reach this API from outside; unset: they are polled, and call nobody."""
     max_body_bytes: Annotated[int, Field(ge=1024)] = 1_048_576
     max_upload_bytes: Annotated[int, Field(ge=1024)] = 536_870_912
+
+
+USER_CHARS = 255
+Scope = Literal["submit", "read", "operate", "admin"]
+SCOPES: Final[frozenset[Scope]] = frozenset(get_args(Scope))
+
+
+class Key(Table):
+    """What an API key may do. One that is bound to a `user_id` sees and touches only what is that user's.
+
+    Kept as a plain SHA-256: a key is 256 random bits, so nobody finds it by trying, and a slow hash, which passwords
+    need, would only slow every request down.
+    """
+
+    hash: Annotated[str, AfterValidator(_sha256)]
+    scopes: Annotated[tuple[Scope, ...], NoDecode, BeforeValidator(_words), Field(min_length=1)]
+    user_id: Annotated[str, Field(min_length=1, max_length=USER_CHARS)] | None = None
+    requests_per_minute: Annotated[int, Field(ge=1)] | None = None
+    jobs_at_once: Annotated[int, Field(ge=1)] | None = None
+
+
+def _unlike(keys: Mapping[str, Key]) -> Mapping[str, Key]:
+    names: dict[str, str] = {}
+    for name, key in keys.items():
+        if (other := names.setdefault(key.hash, name)) != name:
+            raise ValueError(f"{other} and {name} have the same hash; make a key for each with `jobrunner keys create`")
+    return keys
+
+
+Keys = Annotated[Mapping[str, Key], AfterValidator(_unlike)]
 
 
 class Worker(Table):
@@ -89,8 +137,6 @@ class Mint(Table):
     function: Annotated[str, AfterValidator(_mint_function)] = "mint(address,string,bytes32)"
     """Filled in by type: address is the recipient, string the token's URI, bytes32 the mint key."""
     signing_key: SecretStr | None = None
-    signing_key_file: Path | None = None
-    """Outranks `signing_key`."""
     confirmations: Annotated[int, Field(ge=1, le=100)] = 3
     max_fee_gwei: Annotated[float, Field(gt=0)] = 100.0
     max_priority_fee_gwei: Annotated[float, Field(gt=0)] = 3.0
@@ -98,7 +144,7 @@ class Mint(Table):
 
     @property
     def signs(self) -> bool:
-        return self.signing_key is not None or self.signing_key_file is not None
+        return self.signing_key is not None
 
 
 class RecordTable(Table):

@@ -16,6 +16,7 @@ from jobrunner.job import Job
 from jobrunner.settings import Settings
 from jobrunner.store.outbox import Outbox
 from jobrunner.store.queries import query
+from jobrunner.store.reaching import address, reaching
 from jobrunner.store.record_tables import RecordTables
 from jobrunner.store.rows import Connection, job_of
 
@@ -82,24 +83,17 @@ class Database:
         if settings.database_url is None:
             raise ConfigError("database_url is not set.")
         records = RecordTables(settings.record_tables)
-        try:
-            async with mapped_errors():
-                # No named prepared statements: a transaction-mode pooler may stand in between.
-                pool = await asyncpg.create_pool(
-                    settings.database_url.get_secret_value(),
-                    min_size=1,
-                    max_size=settings.database_pool_size,
-                    command_timeout=_COMMAND_S,
-                    timeout=_ACQUIRE_S,
-                    statement_cache_size=0,
-                    server_settings={"application_name": "jobrunner"},
-                )
-        except (
-            asyncpg.InvalidAuthorizationSpecificationError,
-            asyncpg.InvalidCatalogNameError,
-            ValueError,
-        ) as error:
-            raise ConfigError(f"database_url does not work: {error}") from None
+        with reaching():
+            # No named prepared statements: a transaction-mode pooler may stand in between.
+            pool = await asyncpg.create_pool(
+                **address(settings.database_url.get_secret_value()),
+                min_size=1,
+                max_size=settings.database_pool_size,
+                command_timeout=_COMMAND_S,
+                timeout=_ACQUIRE_S,
+                statement_cache_size=0,
+                server_settings={"application_name": "jobrunner"},
+            )
         try:
             async with mapped_errors(), pool.acquire() as connection:
                 await records.prepare(connection)

@@ -8,8 +8,9 @@ from importlib import resources
 
 import asyncpg
 
-from jobrunner.errors import ConfigError, Unavailable
+from jobrunner.errors import ConfigError
 from jobrunner.events import emit
+from jobrunner.store.reaching import address, reaching
 from jobrunner.store.rows import Connection
 
 _LOCK = 0x6A6F62  # "job": any number that no one else takes as an advisory lock
@@ -72,13 +73,8 @@ async def migrate(database_url: str, *, up_to: int | None = None) -> list[str]:
 
 
 async def _connect(database_url: str) -> asyncpg.Connection:
-    try:
-        return await asyncpg.connect(database_url, statement_cache_size=0)
-    except (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError, ValueError) as error:
-        raise ConfigError(f"database_url does not work: {error}") from None
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        what = str(error) or type(error).__name__
-        raise Unavailable(f"Postgres did not answer ({what}); nothing was migrated.") from error
+    with reaching("; nothing was migrated"):
+        return await asyncpg.connect(**address(database_url), statement_cache_size=0)
 
 
 async def pending(connection: Connection) -> list[str]:

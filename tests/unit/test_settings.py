@@ -14,13 +14,14 @@ from pydantic import BaseModel, ValidationError
 from jobrunner.errors import ConfigError
 from jobrunner.runtime import DRIVERS
 from jobrunner.settings import Settings, load, revealed
-from jobrunner.settings.tables import ROUTES, Http, Mint, Net, Provider, RecordTable, Retention, Webhooks, Worker
+from jobrunner.settings.tables import ROUTES, Http, Key, Mint, Net, Provider, RecordTable, Retention, Webhooks, Worker
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "settings.example.toml"
 TABLES: Mapping[str, type[BaseModel]] = {
     "": Settings,
     "http.": Http,
+    "keys.web.": Key,
     "worker.": Worker,
     "retention.": Retention,
     "mint.": Mint,
@@ -29,6 +30,7 @@ TABLES: Mapping[str, type[BaseModel]] = {
     **{f"providers.{name}.": Provider for name in (*DRIVERS, "easel")},
     "record_tables.image.": RecordTable,
 }
+HASH = "0" * 64
 SIGNING_BY_SECRET = {"replicate", "openai", "sync"}
 """The providers whose webhooks are told by a secret; the others publish a key, sign nothing, or send none."""
 
@@ -80,7 +82,7 @@ def test_the_example_names_every_setting_and_loads_uncommented(write: Write) -> 
     write(text)
     load()
     free_or_nested = {at.rstrip(".") for at in TABLES if at.count(".") == 1}
-    free_or_nested |= {"artifacts", "providers", "routes", "record_tables"}
+    free_or_nested |= {"artifacts", "keys", "providers", "routes", "record_tables"}
     built_in = {f"providers.{name}.driver" for name in DRIVERS}
     telling = {f"providers.{name}.webhook_secret" for name in (*DRIVERS, "easel") if name not in SIGNING_BY_SECRET}
     wanted = {at + key for at, model in TABLES.items() for key in model.model_fields}
@@ -183,6 +185,17 @@ def test_an_unknown_variable_is_told_with_the_nearest(
         ("[artifacts]\nurl = 's3://b'", "setting `artifacts.url` = 's3://b': "),
         ("[record_tables.image]\ntable = 'a; drop'", "setting `record_tables.image.table` = 'a; drop': "),
         ("[record_tables.image]\nid = 'a'", "setting `record_tables.image.table` is missing"),
+        ("[http]\ncors_origins = ['*']", "setting `http.cors_origins.0` = '*': Value error, must be an origin"),
+        (
+            "[keys.web]\nhash = 'jr_'\nscopes = ['read']",
+            "setting `keys.web.hash` = '**********': Value error, is no SHA-256",
+        ),
+        (f"[keys.web]\nhash = '{HASH}'\nscopes = []", "setting `keys.web.scopes` = "),
+        (f"[keys.web]\nhash = '{HASH}'\nscopes = ['reed']", "Input should be 'submit', 'read', 'operate' or 'admin'"),
+        (
+            "".join(f"[keys.{name}]\nhash = '{HASH}'\nscopes = ['read']\n" for name in "ab"),
+            "a and b have the same hash",
+        ),
         ("net = [", "cannot be read as TOML"),
     ],
 )
@@ -209,6 +222,8 @@ def test_a_named_file_must_be_there(monkeypatch: pytest.MonkeyPatch) -> None:
         "[providers.openai]\napi_key = ['hunter2']",
         "[providers.ethereum]\nbase_url = 'wss://node.example/v3/hunter2'",
         "mint = 'hunter2'",
+        "[keys.web]\nhash = 'jr_hunter2'\nscopes = ['read']",
+        "[http]\nurl_secret = 'hunter2'",
         "[mint]\nsigning_key = ['hunter2']",
     ],
 )

@@ -143,7 +143,7 @@ class Ethereum:
         """Raises PermanentError where there is no key."""
         if self._sender is None:
             raise PermanentError(
-                "ethereum needs a signing key: set `signing_key_file` or `signing_key` under [mint], or "
+                "ethereum needs a signing key: set `signing_key` or `signing_key_file` under [mint], or "
                 "JOBRUNNER_MINT__SIGNING_KEY.",
                 code="provider_key_missing",
                 provider=self.name,

@@ -5,9 +5,7 @@ eth-account takes a second to import, so it is loaded when a key is used, off th
 
 import asyncio
 import re
-import stat
 from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
@@ -21,7 +19,6 @@ if TYPE_CHECKING:
     from eth_account.signers.local import LocalAccount
 
 _KEY = re.compile(r"(0x)?[0-9a-fA-F]{64}")
-_OTHERS = stat.S_IRWXO
 
 
 class Wallet:
@@ -58,32 +55,17 @@ class Wallet:
 
 
 def wallet_of(settings: Mint) -> Wallet | None:
-    """Raises ConfigError for a bad key, one without a chain, a file that everyone may read, and a missing signer."""
+    """Raises ConfigError for a bad key, one without a chain, and a missing signer."""
     if settings.signs and find_spec("eth_account") is None:
         raise ConfigError("settings `mint`: what signs is not installed; run `pip install 'jobrunner[mint]'`.")
     if settings.signs and settings.chain_id is None:
         raise ConfigError("setting `mint.chain_id`: a key signs for one chain; say which (1 Ethereum, 8453 Base, ...).")
-    if settings.signing_key_file is not None:
-        return Wallet(_checked(SecretStr(_read(settings.signing_key_file)), "signing_key_file"))
-    if settings.signing_key is not None:
-        return Wallet(_checked(settings.signing_key, "signing_key"))
-    return None
+    return None if settings.signing_key is None else Wallet(_checked(settings.signing_key))
 
 
-def _read(path: Path) -> str:
-    path = path.expanduser()
-    try:
-        mode, text = path.stat().st_mode, path.read_text(encoding="ascii").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"setting `mint.signing_key_file`: {path} cannot be read: {type(error).__name__}") from None
-    if mode & _OTHERS:
-        raise ConfigError(f"setting `mint.signing_key_file`: everyone can get at {path}; `chmod 600 {path}` first.")
-    return text
-
-
-def _checked(key: SecretStr, setting: str) -> SecretStr:
+def _checked(key: SecretStr) -> SecretStr:
     if _KEY.fullmatch(key.get_secret_value()) is None:
-        raise ConfigError(f"setting `mint.{setting}` holds no signing key: 64 hex digits.")
+        raise ConfigError("setting `mint.signing_key` holds no signing key: 64 hex digits.")
     return key
 
 

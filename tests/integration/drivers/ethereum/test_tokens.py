@@ -2,7 +2,6 @@
 
 import asyncio
 from dataclasses import replace
-from pathlib import Path
 
 import asyncpg
 import pytest
@@ -112,17 +111,7 @@ async def test_neither_the_key_nor_the_nodes_url_is_shown(mintery: Mintery, prox
     assert DEV_KEYS[0][2:] not in everything
 
 
-@pytest.mark.parametrize(("mode", "text"), [(0o604, DEV_KEYS[0]), (0o600, "canary"), (None, "")])
-async def test_a_key_file_must_be_there_private_and_hold_a_key(
-    mintery: Mintery, tmp_path: Path, mode: int | None, text: str
-) -> None:
-    path = tmp_path / "minter"
-    if mode is not None:
-        path.write_text(text)
-        path.chmod(mode)
-    with pytest.raises(ConfigError, match=r"mint\.signing_key_file") as error:
-        mintery.driver(signing_key_file=path)
-    assert text not in str(error.value) or not text
-    path.write_text(f"{DEV_KEYS[0]}\n")
-    path.chmod(0o600)
-    assert (await minted(mintery.driver(signing_key_file=path), await order(mintery.store)))["token_id"] == "1"
+def test_what_is_no_key_is_told_and_not_shown(mintery: Mintery) -> None:
+    with pytest.raises(ConfigError, match=r"mint\.signing_key") as error:
+        mintery.driver(signing_key=SecretStr("canary"))
+    assert "canary" not in str(error.value)
