@@ -8,7 +8,7 @@ from uuid import UUID
 from uuid_utils.compat import uuid7
 
 from jobrunner.errors import PermanentError
-from jobrunner.media import media_info
+from jobrunner.media import inspected
 from jobrunner.store.artifacts import FileArtifacts
 from jobrunner.work import Artifact, Kind
 
@@ -25,7 +25,7 @@ async def keep(
 
     Raises PermanentError `media_invalid` for a file that is broken, or not of the `kind` that was asked for.
     """
-    info = await asyncio.to_thread(media_info, path)
+    info = await inspected(path)
     if kind not in {None, info.kind}:
         raise PermanentError(f"The file is {info.mime}, where {kind} was expected.", code="media_invalid")
     artifact_id = uuid7()

@@ -34,6 +34,7 @@ from jobrunner.store.rows import (
     artifact_of,
     columns,
     error_json,
+    filter_values,
     job_columns,
     job_of,
     step_columns,
@@ -69,6 +70,10 @@ class Store:
 
     # ---- submitting and asking -----------------------------------------------------------------
 
+    def mirrors(self, module: str) -> bool:
+        """Whether its jobs write to a table of the application's."""
+        return module in self._db.records
+
     async def insert(self, jobs: Sequence[NewJob]) -> list[Inserted | BaseException]:
         """A row a job, in order."""
         return await in_halves(self._insert, jobs)
@@ -79,13 +84,18 @@ class Store:
             await self._db.records.mirror(connection, [job_of(row) for row in created])
             if len(created) == len(jobs):
                 return created
-            named = columns((job.id, job.idempotency_key) for job in jobs)
+            named = columns((job.id, job.idempotency_scope, job.idempotency_key) for job in jobs)
             return await connection.fetch(query("jobs_by_id_or_key"), *named)
 
         rows = await self._db.transaction(work, repeatable=True)
         ours = {row["id"]: job_of(row) for row in rows}
-        by_key = {row["idempotency_key"]: (job_of(row), row["request_digest"]) for row in rows}
-        return [(ours[job.id], None) if job.id in ours else by_key[job.idempotency_key or ""] for job in jobs]
+        by_key = {
+            (row["idempotency_scope"], row["idempotency_key"]): (job_of(row), row["request_digest"]) for row in rows
+        }
+        return [
+            (ours[job.id], None) if job.id in ours else by_key[job.idempotency_scope, job.idempotency_key]
+            for job in jobs
+        ]
 
     async def get(self, job_id: UUID) -> Job | None:
         row = await self._db.row("job", job_id)
@@ -95,27 +105,29 @@ class Store:
         """Those of `job_ids` that have reached a terminal state."""
         return [job_of(row) for row in await self._db.rows("jobs_terminal", list(job_ids))]
 
+    async def standing(self, job_ids: Collection[UUID]) -> list[Job]:
+        """All of `job_ids` that exist."""
+        return [job_of(row) for row in await self._db.rows("jobs_by_id", list(job_ids))]
+
     async def search(self, wanted: Filter) -> list[Job]:
-        created_at, after_id = wanted.after or (None, None)
-        rows = await self._db.rows(
-            "list_jobs",
-            wanted.status,
-            wanted.task,
-            wanted.module,
-            wanted.user_id,
-            wanted.limit,
-            created_at,
-            after_id,
-        )
+        rows = await self._db.rows("list_jobs", *filter_values(wanted))
         return [job_of(row) for row in rows]
 
     async def cancel(self, job_id: UUID, record: dict[str, Any]) -> Job | None:
         """The row as it stands now, or None if it had ended (or does not exist)."""
-        return await self._db.move("cancel_job", job_id, to_json(record))
+        return next(iter(await self.cancel_many([job_id], record)), None)
+
+    async def cancel_many(self, job_ids: Collection[UUID], record: dict[str, Any]) -> list[Job]:
+        """The rows, as they stand now, of those that had not ended."""
+        return await self._db.move_all("cancel_jobs", list(job_ids), to_json(record))
 
     async def retry(self, job_id: UUID) -> Job | None:
         """The row, pending again, or None if it was neither failed nor cancelled."""
-        return await self._db.move("retry_job", job_id)
+        return next(iter(await self.retry_many([job_id])), None)
+
+    async def retry_many(self, job_ids: Collection[UUID]) -> list[Job]:
+        """The rows, pending again, of those that were failed or cancelled."""
+        return await self._db.move_all("retry_jobs", list(job_ids))
 
     async def artifact(self, artifact_id: UUID) -> Artifact | None:
         row = await self._db.row("artifact", artifact_id)

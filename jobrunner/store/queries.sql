@@ -2,20 +2,23 @@
 -- Rows are locked in id order everywhere, so that two batches never wait for each other in a circle.
 
 -- name: insert_jobs
-INSERT INTO jobrunner.jobs (id, task, module, params, queue, user_id, record_id, metadata, idempotency_key,
-                            request_digest, retries, due_at, webhook)
-SELECT id, task, module, params::jsonb, queue, user_id, record_id, metadata::jsonb, idempotency_key,
-       request_digest, retries, coalesce(run_at, now() + delay_s * interval '1 second'), webhook
+INSERT INTO jobrunner.jobs (id, task, module, params, queue, user_id, record_id, metadata, idempotency_scope,
+                            idempotency_key, request_digest, retries, due_at, webhook)
+SELECT id, task, module, params::jsonb, queue, user_id, record_id, metadata::jsonb, idempotency_scope,
+       idempotency_key, request_digest, retries, coalesce(run_at, now() + delay_s * interval '1 second'), webhook
 FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
-            $9::text[], $10::text[], $11::int[], $12::timestamptz[], $13::float8[], $14::text[])
-  AS new (id, task, module, params, queue, user_id, record_id, metadata, idempotency_key,
-          request_digest, retries, run_at, delay_s, webhook)
-ORDER BY idempotency_key, id
+            $9::text[], $10::text[], $11::text[], $12::int[], $13::timestamptz[], $14::float8[], $15::text[])
+  AS new (id, task, module, params, queue, user_id, record_id, metadata, idempotency_scope,
+          idempotency_key, request_digest, retries, run_at, delay_s, webhook)
+ORDER BY idempotency_scope, idempotency_key, id
 ON CONFLICT DO NOTHING -- the key was used before, or the row was written by a commit whose answer was lost
 RETURNING *
 
 -- name: jobs_by_id_or_key
-SELECT * FROM jobrunner.jobs WHERE id = ANY ($1::uuid[]) OR idempotency_key = ANY ($2::text[])
+SELECT * FROM jobrunner.jobs WHERE id = ANY ($1::uuid[])
+UNION ALL
+SELECT job.* FROM unnest($2::text[], $3::text[]) AS used (idempotency_scope, idempotency_key)
+JOIN jobrunner.jobs AS job USING (idempotency_scope, idempotency_key)
 
 -- name: claim
 -- $1 worker, $2 queue, $3 known tasks, $4 how many, $5 the ids that Redis named, or NULL to take what is due,
@@ -206,49 +209,63 @@ WHERE id = $1 RETURNING *
 -- name: job
 SELECT * FROM jobrunner.jobs WHERE id = $1
 
+-- name: jobs_by_id
+SELECT * FROM jobrunner.jobs WHERE id = ANY ($1::uuid[])
+
 -- name: jobs_terminal
 -- Which of the awaited jobs have ended.
 SELECT * FROM jobrunner.jobs WHERE id = ANY ($1::uuid[]) AND status IN ('completed', 'failed', 'cancelled')
 
 -- name: list_jobs
--- Newest first, from behind the cursor ($6, $7). Deliveries are shown to whoever asks for their module.
+-- Newest first, from behind the cursor ($9, $10). Deliveries are shown to whoever asks for their module.
 SELECT * FROM jobrunner.jobs
 WHERE module IS NOT NULL
-  AND ($1::text IS NULL OR status = $1) AND ($2::text IS NULL OR task = $2)
+  AND ($1::text[] = '{}' OR status = ANY ($1)) AND ($2::text IS NULL OR task = $2)
   AND CASE WHEN $3::text IS NULL THEN module <> 'webhook' ELSE module = $3 END
-  AND ($4::text IS NULL OR user_id = $4)
-  AND ($6::timestamptz IS NULL OR (created_at, id) < ($6, $7::uuid))
-ORDER BY created_at DESC, id DESC LIMIT $5
+  AND ($4::text IS NULL OR user_id = $4) AND ($5::text IS NULL OR record_id = $5)
+  AND ($6::timestamptz IS NULL OR created_at >= $6) AND ($7::timestamptz IS NULL OR created_at < $7)
+  AND ($8::jsonb IS NULL OR metadata @> $8)
+  AND ($9::timestamptz IS NULL OR (created_at, id) < ($9, $10::uuid))
+ORDER BY created_at DESC, id DESC LIMIT $11
 
--- name: cancel_job
--- A pending job ends here; a running one is asked to end, and its worker writes the outcome. One that has signed what
+-- name: cancel_jobs
+-- Pending jobs end here; running ones are asked to end, and their workers write the outcome. One that has signed what
 -- cannot be taken back goes on: a job must not end cancelled while its token is minted.
-UPDATE jobrunner.jobs
+WITH held AS (
+  SELECT id FROM jobrunner.jobs
+  WHERE id = ANY ($1::uuid[]) AND status IN ('pending', 'in_progress') AND irrevocable_at IS NULL
+  ORDER BY id FOR UPDATE
+)
+UPDATE jobrunner.jobs AS job
 SET status = CASE status WHEN 'pending' THEN 'cancelled' ELSE status END,
     error = CASE status WHEN 'pending' THEN $2::jsonb ELSE error END,
     module = coalesce(module, ''),
     completed_at = CASE status WHEN 'pending' THEN now() ELSE completed_at END,
     cancel_requested_at = coalesce(cancel_requested_at, now()), updated_at = now()
-WHERE id = $1 AND status IN ('pending', 'in_progress') AND irrevocable_at IS NULL
-RETURNING *
+FROM held WHERE job.id = held.id
+RETURNING job.*
 
--- name: retry_job
+-- name: retry_jobs
 -- A person's decision: the budget starts anew and the old outcome stays in the history. What may be bought again by
 -- it: a submit whose outcome nobody could find out, and work that was cancelled at the provider or expired there.
-WITH forgotten AS (
+WITH ended AS MATERIALIZED (
+  SELECT id, status, error FROM jobrunner.jobs
+  WHERE id = ANY ($1::uuid[]) AND status IN ('failed', 'cancelled') AND module <> ''
+  ORDER BY id FOR UPDATE
+), forgotten AS (
   UPDATE jobrunner.steps AS step SET state = 'failed', updated_at = now()
-  FROM jobrunner.jobs AS job
-  WHERE job.id = $1 AND step.job_id = $1 AND job.status IN ('failed', 'cancelled')
+  FROM ended AS job
+  WHERE step.job_id = job.id
     AND (step.state = 'intent' AND job.error ->> 'code' = 'submit_outcome_unknown' OR step.state = 'running'
          AND (job.status = 'cancelled' OR job.error ->> 'code' IN ('timeout', 'soft_timeout', 'artifact_expired')))
 )
-UPDATE jobrunner.jobs
+UPDATE jobrunner.jobs AS job
 SET status = 'pending', due_at = now(), failures = 0, crashes = 0, suspicion = 0, error = NULL, completed_at = NULL,
     cancel_requested_at = NULL, progress = NULL, progress_note = NULL, updated_at = now(),
     errors = errors || jsonb_build_array(jsonb_build_object(
-      'code', 'retried_by_hand', 'message', 'Retried by hand after: ' || status, 'attempt', fence, 'at', now()))
-WHERE id = $1 AND status IN ('failed', 'cancelled') AND module <> ''
-RETURNING *
+      'code', 'retried_by_hand', 'message', 'Retried by hand after: ' || job.status, 'attempt', fence, 'at', now()))
+FROM ended WHERE job.id = ended.id
+RETURNING job.*
 
 -- name: disabled_webhooks
 SELECT url, reason, disabled_at FROM jobrunner.webhooks_disabled WHERE url = ANY ($1::text[])
@@ -326,11 +343,13 @@ UPDATE jobrunner.jobs AS job SET irrevocable_at = NULL, updated_at = now()
 FROM settled WHERE job.id = settled.job_id AND $2 <> 'mined'
 
 -- name: prune_jobs
--- Steps and artifacts follow their job; the artifacts' files are the caller's to delete.
+-- Steps and artifacts follow their job; the artifacts' files are the caller's to delete. An idempotency key is good for
+-- a day at least.
 WITH old AS MATERIALIZED (
   SELECT id FROM jobrunner.jobs
   WHERE created_at < now() - $1 * interval '1 day' AND completed_at < now() - $1 * interval '1 day'
     AND status IN ('completed', 'failed', 'cancelled')
+    AND (idempotency_key IS NULL OR created_at < now() - interval '1 day')
   ORDER BY created_at, id LIMIT $2 FOR UPDATE SKIP LOCKED
 ), files AS (
   SELECT key FROM jobrunner.artifacts WHERE job_id IN (SELECT id FROM old)

@@ -35,6 +35,9 @@ class RecordTables:
         self._tables = dict(tables)
         self._statements: dict[str, str] = {}
 
+    def __contains__(self, module: str) -> bool:
+        return module in self._tables
+
     async def prepare(self, connection: Connection) -> None:
         """Read the columns' own types (an id may be a uuid, a status an enum). Raises ConfigError naming the key."""
         for module, table in self._tables.items():

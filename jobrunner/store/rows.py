@@ -1,6 +1,6 @@
 """Rows as values: what the store takes and gives. JSON columns travel as text, so that no connection needs a codec."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, Literal
@@ -19,7 +19,10 @@ StepState = Literal["intent", "running", "done", "failed"]
 
 @dataclass(frozen=True, slots=True)
 class NewJob:
-    """A submission. `digest` is the request's hash: a key that comes again must come with the same one."""
+    """A submission. `digest` is the request's hash: a key that comes again must come with the same one.
+
+    Whose key it is says `idempotency_scope`: a bound caller's user, or '' for all others.
+    """
 
     id: UUID
     task: str
@@ -30,6 +33,7 @@ class NewJob:
     user_id: str | None = None
     record_id: str | None = None
     metadata: Mapping[str, Any] | None = None
+    idempotency_scope: str = ""
     idempotency_key: str | None = None
     digest: str | None = None
     run_at: datetime | None = None
@@ -106,12 +110,20 @@ class Looked:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which jobs to list. `after` is the (created_at, id) of the last one seen."""
+    """Which jobs to list: those in one of the states `status` (none named: in any) that fit all else that is given.
 
-    status: Status | None = None
+    `created_after` is the first moment that counts, `created_before` the first that does not. `metadata`: what a job's
+    own must contain (jsonb's @>). `after` is the (created_at, id) of the last one seen.
+    """
+
+    status: Collection[Status] = ()
     task: str | None = None
     module: str | None = None
     user_id: str | None = None
+    record_id: str | None = None
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+    metadata: Mapping[str, Any] | None = None
     limit: int = 50
     after: tuple[datetime, UUID] | None = None
 
@@ -178,11 +190,22 @@ def _plain(value: Any) -> Any:
     return UUID(int=value.int) if isinstance(value, UUID) else value
 
 
+def filter_values(wanted: Filter) -> tuple[Any, ...]:
+    """The parameters of `list_jobs`. Raises InvalidRequest for metadata that is no JSON."""
+    return (
+        *(list(wanted.status), wanted.task, wanted.module, wanted.user_id, wanted.record_id),
+        *(wanted.created_after, wanted.created_before, to_json(wanted.metadata)),
+        *(wanted.after or (None, None)),
+        wanted.limit,
+    )
+
+
 def job_columns(jobs: Sequence[NewJob]) -> list[list[Any]]:
     """The arrays that `insert_jobs` unnests."""
     return columns(
         (job.id, job.task, job.module, job.params.decode(), job.queue, job.user_id, job.record_id)
-        + (to_json(job.metadata), job.idempotency_key, job.digest, job.retries, job.run_at, job.delay_s, job.webhook)
+        + (to_json(job.metadata), job.idempotency_scope, job.idempotency_key, job.digest, job.retries, job.run_at)
+        + (job.delay_s, job.webhook)
         for job in jobs
     )
 

@@ -25,13 +25,6 @@ async def store(database_url: str) -> AsyncIterator[Store]:
         yield store
 
 
-@pytest.fixture
-async def database(database_url: str) -> AsyncIterator[asyncpg.Connection]:
-    connection = await asyncpg.connect(database_url)
-    yield connection
-    await connection.close()
-
-
 def new(**changes: Any) -> NewJob:
     values = {"id": uuid7(), "task": "draw", "module": "image", "params": b"{}", "queue": QUEUE, "retries": 3}
     return NewJob(**{**values, **changes})

@@ -52,6 +52,40 @@ async def test_a_key_that_comes_again_brings_the_digest_it_was_first_used_with(s
     assert result[1] == "first"
 
 
+async def test_one_key_in_two_scopes_is_two_jobs(store: Store) -> None:
+    jobs = [new(idempotency_key="k", digest=scope, idempotency_scope=scope) for scope in ("ann", "bob", "")]
+    first = await store.insert(jobs)
+    again = await store.insert([replace(job, id=uuid7()) for job in jobs])
+    assert [result[1] for result in first if isinstance(result, tuple)] == [None] * 3
+    assert [(result[0].id, result[1]) for result in again if isinstance(result, tuple)] == [
+        (job.id, job.digest) for job in jobs
+    ]
+
+
+async def test_a_key_of_code_that_knows_no_scopes_is_found_in_none(store: Store, database: asyncpg.Connection) -> None:
+    old = await database.fetchval(
+        "INSERT INTO jobrunner.jobs (task, module, idempotency_key, request_digest, retries) "
+        "VALUES ('draw', 'image', 'k', 'd', 3) RETURNING id"
+    )
+    [result] = await store.insert([new(idempotency_key="k", digest="d")])
+    assert isinstance(result, tuple)
+    assert (result[0].id, result[1]) == (old, "d")
+
+
+@pytest.mark.parametrize(("hours", "left"), [(12, {"k"}), (25, set())])
+async def test_a_key_outlives_its_jobs_retention_by_a_day(
+    hours: int, left: set[str], store: Store, database: asyncpg.Connection
+) -> None:
+    for job in await inserted(store, new(), new(idempotency_key="k", digest="d")):
+        await store.cancel(job.id, RECORD)
+    await database.execute(
+        "UPDATE jobrunner.jobs SET created_at = created_at - $1::interval, completed_at = completed_at - $1",
+        timedelta(hours=hours),
+    )
+    await store.pruning.jobs(0.1)
+    assert {row[0] for row in await database.fetch("SELECT idempotency_key FROM jobrunner.jobs")} == left
+
+
 async def test_a_batch_whose_commit_was_not_heard_of_is_its_own_when_it_comes_again(store: Store) -> None:
     jobs = [new(), new(idempotency_key="k", digest="d")]
     first = await store.insert(jobs)
@@ -217,6 +251,18 @@ async def test_a_pending_job_is_cancelled_at_once_and_a_running_one_is_asked(sto
     assert await store.leases.renew(me, lease_s=1, in_flight=1) == [running.id]
     assert await store.cancel(pending.id, RECORD) is None
     assert await store.cancel(uuid7(), RECORD) is None
+
+
+async def test_of_many_those_are_cancelled_and_retried_that_can_be(store: Store) -> None:
+    me = await worker(store)
+    running = await held(store, me)
+    done = await held(store, me)
+    await store.finish(me, [end(done)])
+    pending = await inserted(store, new(), new())
+    ids = [running.id, done.id, uuid7(), *(job.id for job in pending)]
+    assert {job.id for job in await store.cancel_many(ids, RECORD)} == {running.id, *(job.id for job in pending)}
+    again = await store.retry_many(ids)
+    assert {(job.id, job.status) for job in again} == {(job.id, Status.PENDING) for job in pending}
 
 
 async def test_a_persons_retry_starts_the_budget_anew_and_keeps_the_history(store: Store) -> None:

@@ -130,7 +130,7 @@ async def test_two_orders_may_sign_the_same_bytes_one_after_the_other(store: Sto
 
 
 def client(store: Store) -> Client:
-    return Client(store, None, None, {}, str)  # type: ignore[arg-type]  # a refused cancel tells nobody
+    return Client(store, None, None, {}, str, str)  # type: ignore[arg-type]  # a refused cancel tells nobody
 
 
 async def test_a_job_that_has_signed_cannot_be_cancelled(store: Store) -> None:

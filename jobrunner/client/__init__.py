@@ -1,32 +1,29 @@
 """The verbs: submit, cancel, retry, get, search, wait. API, command line and `.delay` all speak through here."""
 
-import asyncio
-import hashlib
-import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-import orjson
 from pydantic import BaseModel
-from uuid_utils.compat import uuid7
 
 from jobrunner.batch import Batcher
-from jobrunner.broker.connection import end_tasks
+from jobrunner.broker.changes import moved
 from jobrunner.broker.queue import Queue
 from jobrunner.broker.stream import CANCEL, ENDED, Notices
 from jobrunner.broker.telling import Telling
+from jobrunner.client.matching import Changes, in_states, page_by_page
+from jobrunner.client.submitting import new_job
+from jobrunner.client.waiting import Waiting
 from jobrunner.declare import SubmitOptions, TaskSpec
 from jobrunner.errors import (
     Conflict,
+    Forbidden,
     IdempotencyMismatch,
     InvalidParams,
     InvalidRequest,
-    JobFailed,
     NotFound,
-    Unavailable,
     UnknownTask,
 )
 from jobrunner.events import emit
@@ -35,10 +32,8 @@ from jobrunner.job import Job, Status
 from jobrunner.store.deliveries import Disabled
 from jobrunner.store.postgres import Store
 from jobrunner.store.rows import Filter, NewJob, Step
+from jobrunner.tasks.params import check_urls
 from jobrunner.work import Artifact
-
-_WATCH_S = 1.0
-"""Whoever waits for a job asks Postgres this often, should Redis' notice not come."""
 
 _CANCEL_RECORD = {"code": "cancelled", "message": "Cancelled on request before it ran.", "retryable": False}
 
@@ -52,15 +47,15 @@ class Client:
     notices: Notices
     tasks: Mapping[str, TaskSpec[Any, Any]]
     check_webhook: Callable[[str], None]
+    check_url: Callable[[str], None]
     _submits: Batcher[NewJob, tuple[Job, str | None]] = field(init=False)
     telling: Telling = field(init=False)
-    _awaited: dict[UUID, set[asyncio.Future[Job]]] = field(init=False, default_factory=dict)
-    _look: asyncio.Event = field(init=False, default_factory=asyncio.Event)
-    _watcher: asyncio.Task[None] | None = field(init=False, default=None)
+    _waiting: Waiting = field(init=False)
 
     def __post_init__(self) -> None:
         self._submits = Batcher(self._write)
-        self.telling = Telling(self.queue)
+        self.telling = Telling(self.queue, self.notices.changes)
+        self._waiting = Waiting(self.store, self.notices)
         self.store.deliveries.listen(self.telling.push)
 
     @classmethod
@@ -71,16 +66,17 @@ class Client:
         queue: Queue,
         notices: Notices,
         tasks: Mapping[str, TaskSpec[Any, Any]],
+        *,
         check_webhook: Callable[[str], None],
+        check_url: Callable[[str], None],
     ) -> AsyncIterator["Client"]:
-        client = cls(store, queue, notices, tasks, check_webhook)
+        client = cls(store, queue, notices, tasks, check_webhook, check_url)
         try:
             yield client
         finally:
             await client._submits.drain()
             await client.telling.drain()
-            if client._watcher is not None:
-                await end_tasks(client._watcher)
+            await client._waiting.aclose()
 
     # ---- submitting ----------------------------------------------------------------------------
 
@@ -91,18 +87,31 @@ class Client:
             raise UnknownTask(f"There is no task called {name!r}; declared are {', '.join(sorted(self.tasks))}.")
         return spec
 
-    async def submit(self, spec: TaskSpec[Any, Any], params: BaseModel, options: SubmitOptions) -> Job:
+    async def submit(
+        self,
+        spec: TaskSpec[Any, Any],
+        params: BaseModel,
+        options: SubmitOptions,
+        *,
+        caller_user: str | None = None,
+        id: UUID | None = None,
+    ) -> Job:
         """The job's row. Once this returns the job is kept, also if Redis could not be told of it.
 
-        Raises InvalidParams, UrlNotAllowed (`webhook`), IdempotencyMismatch, Unavailable (kept or not, nobody
-        knows: an idempotency key makes it safe to come again).
+        `caller_user`: the user that the caller is bound to. The job is theirs, and an idempotency key means their job
+        alone: equal keys of two users are two jobs. `id`: a uuid7 for the row, should the caller have made one.
+        Raises InvalidParams, UrlNotAllowed (`webhook`, files in `params`), Forbidden, IdempotencyMismatch, and
+        Unavailable (kept or not, nobody knows: an idempotency key makes it safe to come again).
         """
         if options.webhook is not None:
             self.check_webhook(options.webhook)
-        try:
-            new = self._new_job(spec, params, options)
-        except orjson.JSONEncodeError as error:
-            raise InvalidParams(f"{spec.name}: params and metadata must be plain JSON: {error}") from error
+        check_urls(params, self.check_url)
+        new = new_job(spec, params, options, queue=self.queue.name, caller_user=caller_user, id=id)
+        if caller_user is not None and new.record_id is not None and self.store.mirrors(spec.module):
+            raise Forbidden(
+                f"record_id: a job of {spec.name} writes to that row of the application's own table, and nobody knows "
+                f"whether it is {caller_user!r}'s. Leave record_id out, or use a key that is bound to no user."
+            )
         try:
             job, digest = await self._submits.add(new)
         except InvalidRequest as error:
@@ -113,28 +122,6 @@ class Client:
                 "Send the same request again, or a new key."
             )
         return job
-
-    def _new_job(self, spec: TaskSpec[Any, Any], params: BaseModel, options: SubmitOptions) -> NewJob:
-        body = params.model_dump(mode="json")
-        asked = [spec.name, body, options.record_id, options.retries, options.metadata, options.run_at]
-        asked.append(options.webhook)
-        delay_s = options.delay.total_seconds() if options.delay else 0.0
-        return NewJob(
-            id=uuid7(),
-            task=spec.name,
-            module=spec.module,
-            params=orjson.dumps(body),
-            queue=self.queue.name,
-            retries=spec.retries if options.retries is None else options.retries,
-            user_id=_text(getattr(params, "user_id", None)),
-            record_id=options.record_id or _text(getattr(params, "record_id", None)),
-            metadata=options.metadata,
-            idempotency_key=options.idempotency_key,
-            digest=hashlib.sha256(orjson.dumps([*asked, delay_s], option=orjson.OPT_SORT_KEYS)).hexdigest(),
-            run_at=options.run_at,
-            delay_s=delay_s,
-            webhook=options.webhook,
-        )
 
     async def _write(self, jobs: list[NewJob]) -> Sequence[tuple[Job, str | None] | BaseException]:
         """Commit first, then push: the row is the job, the push is a hint."""
@@ -189,13 +176,27 @@ class Client:
                     "may be in the chain. The job goes on, and its result will say what came of it."
                 )
             raise Conflict(f"Job {job_id} is {now.status} already; only pending and running jobs can be cancelled.")
-        self.telling.soon(self._tell_cancelled(job))
+        self.telling.soon(self._tell_cancelled([job]))
         return job
 
-    async def _tell_cancelled(self, job: Job) -> None:
-        if job.status.terminal:
-            await self.queue.finish([job])
-        await self.notices.send(ENDED if job.status.terminal else CANCEL, [job.id])
+    async def cancel_matching(self, wanted: Filter) -> Changes:
+        """Cancel what fits, `wanted.limit` jobs at most. Raises InvalidRequest."""
+
+        async def act(page: Sequence[Job]) -> int:
+            unasked = [job.id for job in page if job.cancel_requested_at is None]
+            jobs = await self.store.cancel_many(unasked, _CANCEL_RECORD)
+            self.telling.soon(self._tell_cancelled(jobs))
+            return len(jobs)
+
+        return await page_by_page(self.store, in_states(wanted, (Status.PENDING, Status.IN_PROGRESS), "cancelled"), act)
+
+    async def _tell_cancelled(self, jobs: Sequence[Job]) -> None:
+        ended = [job for job in jobs if job.status.terminal]
+        self.notices.changes.tell(moved(job) for job in ended)
+        if ended:
+            await self.queue.finish(ended)
+        await self.notices.send(ENDED, [job.id for job in ended])
+        await self.notices.send(CANCEL, [job.id for job in jobs if not job.status.terminal])
 
     async def retry(self, job_id: UUID) -> Job:
         """A person's decision to run a failed or cancelled job again. Raises NotFound, Conflict."""
@@ -205,6 +206,16 @@ class Client:
             raise Conflict(f"Job {job_id} is {now.status}; only failed and cancelled jobs can be retried.")
         self.telling.push_again([job])
         return job
+
+    async def retry_matching(self, wanted: Filter) -> Changes:
+        """Run what fits again, `wanted.limit` jobs at most. Raises InvalidRequest."""
+
+        async def act(page: Sequence[Job]) -> int:
+            jobs = await self.store.retry_many([job.id for job in page])
+            self.telling.push_again(jobs)
+            return len(jobs)
+
+        return await page_by_page(self.store, in_states(wanted, (Status.FAILED, Status.CANCELLED), "retried"), act)
 
     async def deliveries(self, job: Job) -> tuple[list[Job], list[Disabled]]:
         """What its webhooks were told of `job`, and those of them that nothing is sent to any more."""
@@ -229,71 +240,4 @@ class Client:
     async def wait(self, job_id: UUID, timeout_s: float | None = None) -> Job:
         """The job once it has ended. Raises NotFound, TimeoutError (the job goes on)."""
         job = await self.get(job_id)
-        if job.status.terminal:
-            return job
-        if self._watcher is None or self._watcher.done():
-            self._watcher = asyncio.create_task(self._watch(), name="watch ended jobs")
-        future: asyncio.Future[Job] = asyncio.get_running_loop().create_future()
-        self._awaited.setdefault(job_id, set()).add(future)
-        self._look.set()
-        try:
-            async with asyncio.timeout(timeout_s):
-                return await future
-        finally:
-            self._awaited[job_id].discard(future)
-            if not self._awaited[job_id]:
-                del self._awaited[job_id]
-
-    async def _watch(self) -> None:
-        """One question for all who wait: when Redis says that something ended, and every second in any case."""
-        async with self.notices.listening(ENDED, self._heard):
-            while True:
-                self._look.clear()
-                try:
-                    ended = await self.store.ended(list(self._awaited)) if self._awaited else []
-                except Unavailable as error:
-                    emit("wait.interrupted", logging.WARNING, error=str(error))
-                    ended = []
-                for job in ended:
-                    for future in self._awaited.get(job.id, ()):
-                        if not future.done():
-                            future.set_result(job)
-                try:
-                    async with asyncio.timeout(_WATCH_S if self._awaited else None):
-                        await self._look.wait()
-                except TimeoutError:
-                    pass
-
-    def _heard(self, ids: list[UUID]) -> None:
-        if any(each in self._awaited for each in ids):
-            self._look.set()
-
-
-def _text(value: Any) -> str | None:
-    """A user's task may count its users, or name them by uuid."""
-    return None if value is None else str(value)
-
-
-@dataclass(frozen=True, slots=True)
-class SubmittedJob:
-    """What `.delay` answers."""
-
-    id: UUID
-    task: TaskSpec[Any, Any]
-    client: Client
-    status: str = "queued"
-
-    async def result(self, timeout: float | None = None) -> Any:  # noqa: ASYNC109  # the field's word
-        """The task's result, as its model. `timeout` in seconds. Raises JobFailed, TimeoutError, Unavailable."""
-        job = await self.client.wait(self.id, timeout)
-        if job.status is not Status.COMPLETED:
-            error = job.error or {}
-            raise JobFailed(f"Job {job.id} {job.status}: {error.get('message', 'no reason was kept')}", error=error)
-        return self.task.result.model_validate(job.result)
-
-    async def refresh(self) -> Job:
-        """The row as it stands now."""
-        return await self.client.get(self.id)
-
-    async def cancel(self) -> Job:
-        return await self.client.cancel(self.id)
+        return job if job.status.terminal else await self._waiting.until_ended(job_id, timeout_s)
