@@ -11,6 +11,7 @@ from uuid import UUID
 
 import orjson
 
+from jobrunner.broker.changes import Changes
 from jobrunner.broker.connection import end_tasks, make_redis, mapped_errors
 from jobrunner.errors import Unavailable
 from jobrunner.events import emit
@@ -24,11 +25,15 @@ _IDLE_S = 30.0
 
 
 class Notices:
+    """`changes` is the log beside them, on the same connections: what changed of which job."""
+
     def __init__(self, url: str) -> None:
         self._redis = make_redis(url, connections=2)
         self._listening = make_redis(url, connections=8, answer_s=None)
+        self.changes = Changes(self._redis, self._listening)
 
     async def aclose(self) -> None:
+        await self.changes.aclose()
         await self._redis.aclose(close_connection_pool=True)
         await self._listening.aclose(close_connection_pool=True)
 

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Coroutine, Sequence
 from typing import Any
 
+from jobrunner.broker.changes import Changes, moved
 from jobrunner.broker.queue import Entry, Queue
 from jobrunner.errors import Unavailable
 from jobrunner.events import emit
@@ -12,14 +13,16 @@ from jobrunner.job import Job
 
 
 class Telling:
-    def __init__(self, queue: Queue) -> None:
+    def __init__(self, queue: Queue, changes: Changes) -> None:
         self._queue = queue
+        self._changes = changes
         self._unpushed: list[Entry] = []
         self._pushing = False
         self._background: set[asyncio.Task[None]] = set()
 
     def push(self, jobs: Sequence[Job]) -> None:
         """New jobs into the queue, soon; those of other queues are found by the workers there."""
+        self._changes.tell(moved(job) for job in jobs)
         self._unpushed += [entry_of(job) for job in jobs if job.queue == self._queue.name]
         if self._unpushed and not self._pushing:
             self._pushing = True
@@ -27,6 +30,7 @@ class Telling:
 
     def push_again(self, jobs: Sequence[Job]) -> None:
         """Jobs that Redis may know under another time, or as ended."""
+        self._changes.tell(moved(job) for job in jobs)
         self.soon(self._queue.push([entry_of(job) for job in jobs if job.queue == self._queue.name], again=True))
 
     def soon(self, telling: Coroutine[Any, Any, None]) -> None:

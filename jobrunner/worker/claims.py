@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from jobrunner.broker.changes import Changes, moved
 from jobrunner.broker.queue import Entry, Queue, now_ms
 from jobrunner.declare import TaskSpec
 from jobrunner.errors import Unavailable
@@ -33,6 +34,7 @@ class Claims:
         self,
         store: Store,
         queue: Queue,
+        changes: Changes,
         tasks: Mapping[str, TaskSpec[Any, Any]],
         *,
         worker: Callable[[], UUID],
@@ -41,6 +43,7 @@ class Claims:
     ) -> None:
         self._store = store
         self._queue = queue
+        self._changes = changes
         self._tasks = tasks
         self._worker = worker
         self._running = running
@@ -88,7 +91,7 @@ class Claims:
 
     async def _claim_rows(self, limit: int, ids: Sequence[UUID] | None) -> list[Job]:
         try:
-            return await self._store.claim(
+            jobs = await self._store.claim(
                 self._worker(),
                 queue=self._queue.name,
                 tasks=self._tasks.keys(),
@@ -99,6 +102,8 @@ class Claims:
         except Unavailable:
             self._unsure = True
             raise
+        self._changes.tell(moved(job) for job in jobs)
+        return jobs
 
     async def _unheard(self) -> list[Job]:
         """Jobs of a claim that was committed and whose answer was lost: the rows say that they are ours."""
@@ -108,6 +113,7 @@ class Claims:
         unheard = [job for job in held if job.id not in running]
         if unheard:
             emit("claim.found_again", logging.WARNING, jobs=len(unheard))
+            self._changes.tell(moved(job) for job in unheard)
         return unheard
 
     async def _ids(self, raw: list[str]) -> list[UUID]:

@@ -70,7 +70,8 @@ class Context:
     def progress(self, fraction: float, note: str = "") -> None:
         """Only the last word before each flush is written."""
         fraction = min(1.0, max(0.0, fraction))
-        self._tools.progress[self._job.id] = ProgressNote(self._job.id, self._job.fence, fraction, note[:_NOTE_CHARS])
+        said = ProgressNote(self._job.id, self._job.fence, fraction, note[:_NOTE_CHARS])
+        self._tools.progress[self._job.id] = self._job, said
 
     async def cancel_upstream(self) -> dict[str, str]:
         return await self._purchase.cancel_upstream()

@@ -70,6 +70,7 @@ class WorkerLoop:
         self._claims = Claims(
             runtime.store,
             runtime.queue,
+            runtime.notices.changes,
             runtime.tasks,
             worker=lambda: self._lease.worker,
             running=lambda: self._running,

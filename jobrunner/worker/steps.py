@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
+from jobrunner.broker.changes import stepped
+from jobrunner.client.showing import step_json
 from jobrunner.errors import TransientError, Unavailable
 from jobrunner.events import emit
 from jobrunner.job import Job
@@ -46,6 +48,7 @@ class Steps:
         if not written:
             self.closed = True
             await self.guard()
+        self._tools.changes.tell([stepped(self._job, step_json(step))])
         if self._known is not None:
             self._known[step.name] = step
         return step

@@ -8,6 +8,7 @@ from pathlib import Path
 from uuid import UUID
 
 from jobrunner.batch import Batcher
+from jobrunner.broker.changes import Changes
 from jobrunner.job import Job
 from jobrunner.net import Net
 from jobrunner.providers.driver import Driver
@@ -34,10 +35,11 @@ class Tools:
     spool: Path
     net: Net
     steps: Batcher[StepWrite, bool]
+    changes: Changes
     receivers: Receivers
     hooks: Hooks
     hints: Hints = field(default_factory=Hints)
-    progress: dict[UUID, ProgressNote] = field(default_factory=dict)
+    progress: dict[UUID, tuple[Job, ProgressNote]] = field(default_factory=dict)
     breakers: Breakers = field(default_factory=Breakers)
 
     @classmethod
@@ -52,6 +54,7 @@ class Tools:
             spool=settings.directory / "spool",
             net=runtime.net,
             steps=steps,
+            changes=runtime.notices.changes,
             receivers=Receivers(runtime.net, settings.webhooks.secret, runtime.store.deliveries.disable),
             hooks=runtime.hooks,
         )

@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import Any, Protocol
 from uuid import UUID
 
+from jobrunner.broker.changes import moved, progressed
 from jobrunner.broker.queue import Entry, Queue, now_ms, to_ms
 from jobrunner.broker.stream import ENDED, Notices
 from jobrunner.broker.telling import entry_of
@@ -19,7 +20,7 @@ from jobrunner.errors import InvalidParams, Unavailable
 from jobrunner.events import emit
 from jobrunner.job import Job, Status
 from jobrunner.store.postgres import Store
-from jobrunner.store.rows import Active
+from jobrunner.store.rows import Active, storable
 from jobrunner.worker.lease import Lease
 from jobrunner.worker.tools import Tools
 
@@ -61,6 +62,7 @@ def hold_ms(spec: TaskSpec[Any, Any]) -> int:
 
 async def tell(queue: Queue, notices: Notices, jobs: list[Job]) -> None:
     """Tell Redis what Postgres has committed; what it does not hear now, reconcile will tell it."""
+    notices.changes.tell(moved(job) for job in jobs)
     try:
         await queue.finish([job for job in jobs if job.status.terminal])
         mine = [job for job in jobs if job.queue == queue.name]  # a rescue may bring those of other queues
@@ -219,7 +221,8 @@ class Progress:
         self._tools = tools
 
     async def run_once(self) -> None:
-        notes = list(self._tools.progress.values())
-        if notes and self._tools.lease.lasts:
+        said = list(self._tools.progress.values())
+        if said and self._tools.lease.lasts:
             self._tools.progress.clear()
-            await self._tools.store.save_progress(self._tools.lease.worker, notes)
+            await self._tools.store.save_progress(self._tools.lease.worker, [note for _, note in said])
+            self._tools.changes.tell(progressed(job, note.fraction, storable(note.note)) for job, note in said)

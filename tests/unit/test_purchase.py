@@ -4,6 +4,7 @@ import asyncio
 import struct
 import time
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +13,7 @@ from uuid import UUID
 
 import pytest
 
+from jobrunner.broker.changes import Change
 from jobrunner.errors import (
     AttemptError,
     InvalidRequest,
@@ -177,6 +179,9 @@ class World:
         self._answer()
         return self.taken & set(ids)
 
+    def tell(self, changes: Iterable[Change]) -> None:
+        """Nobody watches."""
+
     def _answer(self) -> None:
         if self.outages:
             self.outages -= 1
@@ -191,6 +196,7 @@ class World:
             spool=self._tmp_path / "spool",
             net=me,
             steps=me,
+            changes=me,
             receivers=me,
             hooks=Hooks(Net(), Settings()),
             breakers=self.breakers,

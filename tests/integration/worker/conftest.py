@@ -10,7 +10,6 @@ from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
-import asyncpg
 import pytest
 from arq.connections import ArqRedis
 from pydantic import BaseModel, SecretStr
@@ -109,13 +108,6 @@ def sold(tmp_path: Path) -> Path:
 async def sandbox(sold: Path) -> AsyncIterator[Sandbox]:
     async with running(sold, speed=SPEED) as sandbox:
         yield sandbox
-
-
-@pytest.fixture
-async def database(database_url: str) -> AsyncIterator[asyncpg.Connection]:
-    connection = await asyncpg.connect(database_url)
-    yield connection
-    await connection.close()
 
 
 @asynccontextmanager

@@ -14,8 +14,8 @@ from arq.connections import ArqRedis
 from pydantic import BaseModel, SecretStr, model_validator
 from uuid_utils.compat import uuid7
 
-from jobrunner import client
 from jobrunner.broker.telling import entry_of
+from jobrunner.client import waiting
 from jobrunner.declare import TaskContext, task
 from jobrunner.job import Status
 from jobrunner.runtime import Runtime, opened
@@ -58,7 +58,7 @@ def settled(monkeypatch: pytest.MonkeyPatch) -> None:
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(claims, "_AWAY_GRACE_S", 0.1)
     monkeypatch.setattr(claims, "BACKOFF_S", 0.05)
-    monkeypatch.setattr(client, "_WATCH_S", 0.05)
+    monkeypatch.setattr(waiting, "_WATCH_S", 0.05)
 
 
 async def zombie_with(runtime: Runtime, *ids: UUID, lease_s: float) -> UUID:
