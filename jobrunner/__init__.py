@@ -9,53 +9,89 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from jobrunner.declare import SubmitOptions, TaskContext, task
     from jobrunner.errors import (
+        ApiError,
+        Conflict,
+        Forbidden,
+        IdempotencyMismatch,
+        InvalidParams,
         JobFailed,
         JobrunnerError,
+        LimitReached,
+        NotFound,
         PermanentError,
         RateLimited,
         Retry,
         SoftTimeout,
         TransientError,
+        Unauthorized,
+        Unavailable,
+        UnknownTask,
     )
     from jobrunner.job import Backoff, Job
     from jobrunner.request import ImageRequest
-    from jobrunner.runtime import JobRunner
+    from jobrunner.runner import JobRunner
+    from jobrunner.submitted import SubmittedJob
+    from jobrunner.verbs import Submission
     from jobrunner.work import Artifact, Generated
 
 _HOMES = {
     "declare": ("SubmitOptions", "TaskContext", "task"),
     "errors": (
+        "ApiError",
+        "Conflict",
+        "Forbidden",
+        "IdempotencyMismatch",
+        "InvalidParams",
         "JobFailed",
         "JobrunnerError",
+        "LimitReached",
+        "NotFound",
         "PermanentError",
         "RateLimited",
         "Retry",
         "SoftTimeout",
         "TransientError",
+        "Unauthorized",
+        "Unavailable",
+        "UnknownTask",
     ),
     "job": ("Backoff", "Job"),
-    "runtime": ("JobRunner",),
     "request": ("ImageRequest",),
+    "runner": ("JobRunner",),
+    "submitted": ("SubmittedJob",),
+    "verbs": ("Submission",),
     "work": ("Artifact", "Generated"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "ApiError",
     "Artifact",
     "Backoff",
+    "Conflict",
+    "Forbidden",
     "Generated",
+    "IdempotencyMismatch",
     "ImageRequest",
+    "InvalidParams",
     "Job",
     "JobFailed",
     "JobRunner",
     "JobrunnerError",
+    "LimitReached",
+    "NotFound",
     "PermanentError",
     "RateLimited",
     "Retry",
     "SoftTimeout",
+    "Submission",
     "SubmitOptions",
+    "SubmittedJob",
     "TaskContext",
     "TransientError",
+    "Unauthorized",
+    "Unavailable",
+    "UnknownTask",
     "task",
 ]
 

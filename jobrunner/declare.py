@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
-from uuid import UUID
 
 from pydantic import BaseModel, ValidationError
 
 from jobrunner.errors import DeclarationError, InvalidParams, NoRunner
 from jobrunner.job import Backoff, Job
 from jobrunner.request import Request
+from jobrunner.submitted import SubmittedJob
 from jobrunner.work import Artifact, Generated, Kind
 
 DEFAULT_TIMEOUT = timedelta(minutes=30)
@@ -96,23 +96,12 @@ class SubmitOptions:
             raise InvalidParams("`retries` is negative; 0 means one attempt.")
 
 
-class JobRef(Protocol):
-    """What `.delay` answers."""
-
-    @property
-    def id(self) -> UUID: ...
-
-    @property
-    def status(self) -> str: ...
-
-    async def result(self, timeout: float | None = None) -> Any:  # noqa: ASYNC109  # the field's word
-        """The task's result. `timeout` in seconds. Raises JobFailed, TimeoutError, Unavailable."""
-
-
 class Runner(Protocol):
     """What `.delay` needs of an open JobRunner."""
 
-    async def submit(self, task: "TaskSpec[Any, Any]", params: BaseModel, options: SubmitOptions) -> JobRef: ...
+    async def submit(
+        self, task: "TaskSpec[Any, Any]", params: BaseModel, options: SubmitOptions
+    ) -> SubmittedJob[Any]: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,7 +140,7 @@ class TaskSpec(Generic[P, R]):
                 found,
             ) from None
 
-    async def delay(self, **params: Any) -> JobRef:
+    async def delay(self, **params: Any) -> SubmittedJob[R]:
         """Submit to the innermost open JobRunner and return at once. Raises InvalidParams, NoRunner."""
         return await self.options().delay(**params)
 
@@ -169,7 +158,7 @@ class Call(Generic[P, R]):
     task: TaskSpec[P, R]
     options: SubmitOptions
 
-    async def delay(self, **params: Any) -> JobRef:
+    async def delay(self, **params: Any) -> SubmittedJob[R]:
         return await current_runner().submit(self.task, self.task.validate(params), self.options)
 
 

@@ -1,22 +1,24 @@
-"""From settings to the shared, wired objects; and the JobRunner that applications open."""
+"""From settings to the shared, wired objects."""
 
 import importlib
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Self
-from uuid import UUID
+from typing import Any
 
-from pydantic import BaseModel, SecretStr
+from pydantic import SecretStr
 
 from jobrunner import embedded
+from jobrunner.broker.limits import Limits
 from jobrunner.broker.queue import Queue
 from jobrunner.broker.stream import Notices
-from jobrunner.client import Client, SubmittedJob
-from jobrunner.declare import SubmitOptions, TaskSpec, declared, pop_runner, push_runner
+from jobrunner.client import Client
+from jobrunner.client.local import Local
+from jobrunner.client.uploads import Uploads
+from jobrunner.declare import TaskSpec, declared, pop_runner, push_runner
 from jobrunner.errors import ConfigError, InvalidRequest, UrlNotAllowed
-from jobrunner.job import WEBHOOK_MODULE, Job
+from jobrunner.job import WEBHOOK_MODULE
 from jobrunner.net import Net
 from jobrunner.providers.driver import Driver
 from jobrunner.providers.elevenlabs import ElevenLabs
@@ -29,11 +31,11 @@ from jobrunner.providers.pinata import Pinata
 from jobrunner.providers.replicate import Replicate
 from jobrunner.providers.runway import Runway
 from jobrunner.providers.sync import Sync
-from jobrunner.settings import Settings, load
+from jobrunner.redaction import keep_secret, secrets_in
+from jobrunner.settings import Settings
 from jobrunner.settings.tables import Provider
 from jobrunner.store.artifacts import FileArtifacts
 from jobrunner.store.postgres import Store
-from jobrunner.store.rows import Filter
 
 DRIVERS: Mapping[str, Any] = {
     "fal": Fal,
@@ -81,7 +83,9 @@ class Runtime:
     store: Store
     queue: Queue
     notices: Notices
+    limits: Limits
     client: Client
+    local: Local
     artifacts: FileArtifacts
     drivers: Mapping[str, Driver]
     net: Net
@@ -166,6 +170,7 @@ def sandboxed(settings: Settings) -> list[str]:
 @asynccontextmanager
 async def opened(settings: Settings) -> AsyncIterator[Runtime]:
     """Wire everything, and close it again. `settings` must be resolved. Raises ConfigError, Unavailable."""
+    keep_secret(secrets_in(settings))
     tasks = load_tasks(settings)
     if settings.redis_url is None:
         raise ConfigError("redis_url is not set.")
@@ -186,15 +191,20 @@ async def opened(settings: Settings) -> AsyncIterator[Runtime]:
         stack.push_async_callback(queue.aclose)
         notices = Notices(redis_url)
         stack.push_async_callback(notices.aclose)
+        limits = Limits(redis_url)
+        stack.push_async_callback(limits.aclose)
         client = await stack.enter_async_context(
-            Client.opened(store, queue, notices, _submittable(tasks), lambda url: _check_webhook(url, settings, net))
+            Client.opened(
+                *(store, queue, notices, _submittable(tasks)),
+                check_webhook=lambda url: _check_webhook(url, settings, net),
+                check_url=net.check_url,
+            )
         )
-        runner = _ClientRunner(client)
-        push_runner(runner)
-        stack.callback(pop_runner, runner)
-        yield Runtime(
-            settings, tasks, store, queue, notices, client, FileArtifacts(settings.artifact_dir), drivers, net, hooks
-        )
+        files = FileArtifacts(settings.artifact_dir)
+        local = Local(client, files, Uploads(client, files, settings.directory / "spool"))
+        push_runner(local)
+        stack.callback(pop_runner, local)
+        yield Runtime(settings, tasks, store, queue, notices, limits, client, local, files, drivers, net, hooks)
 
 
 def _submittable(tasks: Mapping[str, TaskSpec[Any, Any]]) -> Mapping[str, TaskSpec[Any, Any]]:
@@ -222,61 +232,3 @@ def _check_webhooks(settings: Settings, net: Net) -> None:
             net.check_url(url)
         except UrlNotAllowed as error:
             raise ConfigError(f"setting `webhooks.urls`: {error}") from None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _ClientRunner:
-    """What `.delay` finds while a runtime is open: in the server, in the worker, in an application."""
-
-    client: Client
-
-    async def submit(self, task: TaskSpec[Any, Any], params: BaseModel, options: SubmitOptions) -> SubmittedJob:
-        job = await self.client.submit(task, params, options)
-        return SubmittedJob(job.id, task, self.client)
-
-
-class JobRunner:
-    """Opens jobrunner inside an application, so that `await task.delay(...)` works in it.
-
-        async with JobRunner() as runner:
-            job = await generate_scene_image.delay(scene_description="...", scene_number=1, user_id="u1")
-            image = await job.result(timeout=120)
-
-    Reads settings.toml and the environment unless `settings` are given.
-    """
-
-    def __init__(self, settings: Settings | None = None) -> None:
-        self._settings = settings
-        self._stack = AsyncExitStack()
-        self._client: Client | None = None
-
-    async def __aenter__(self) -> Self:
-        """Raises ConfigError, Unavailable."""
-        runtime = await self._stack.enter_async_context(opened(resolve(self._settings or load())))
-        self._client = runtime.client
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._client = None
-        await self._stack.aclose()
-
-    @property
-    def client(self) -> Client:
-        if self._client is None:
-            raise RuntimeError("This JobRunner is not open: use `async with JobRunner() as runner:`.")
-        return self._client
-
-    async def get(self, job_id: UUID) -> Job:
-        return await self.client.get(job_id)
-
-    async def search(self, wanted: Filter | None = None) -> list[Job]:
-        return await self.client.search(wanted or Filter())
-
-    async def cancel(self, job_id: UUID) -> Job:
-        return await self.client.cancel(job_id)
-
-    async def retry(self, job_id: UUID) -> Job:
-        return await self.client.retry(job_id)
-
-    async def wait(self, job_id: UUID, timeout_s: float | None = None) -> Job:
-        return await self.client.wait(job_id, timeout_s)

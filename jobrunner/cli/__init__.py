@@ -23,6 +23,7 @@ COMMANDS = {
     "show": ("looking", "Show one job with its steps and files."),
     "cancel": ("acting", "Cancel a pending or running job."),
     "retry": ("acting", "Run a failed or cancelled job again."),
+    "keys": ("keys", "Make a key for the API."),
     "mint": ("minting", "Deploy the contract that NFTs are minted with."),
     "webhooks": ("acting", "`webhooks replay ID`: tell a job's webhooks again how it ended."),
 }

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import click
 
-from jobrunner.cli.opening import opened_runner
+from jobrunner.cli.opening import opened_client
 from jobrunner.cli.process import Signals, data_dir_option, json_option, run
 from jobrunner.cli.showing import print_deliveries, print_job
 
@@ -18,8 +18,8 @@ def cancel(id: UUID, as_json: bool, data_dir: Path | None) -> None:
     """Cancel a pending job at once; ask a running one to end."""
 
     async def program(_signals: Signals) -> None:
-        async with opened_runner(data_dir) as runner:
-            print_job(await runner.cancel(id), as_json=as_json)
+        async with opened_client(data_dir) as client:
+            print_job(await client.cancel(id), as_json=as_json)
 
     run(program)
 
@@ -32,8 +32,8 @@ def retry(id: UUID, as_json: bool, data_dir: Path | None) -> None:
     """Run a failed or cancelled job again."""
 
     async def program(_signals: Signals) -> None:
-        async with opened_runner(data_dir) as runner:
-            print_job(await runner.retry(id), as_json=as_json)
+        async with opened_client(data_dir) as client:
+            print_job(await client.retry(id), as_json=as_json)
 
     run(program)
 
@@ -51,7 +51,7 @@ def replay(id: UUID, as_json: bool, data_dir: Path | None) -> None:
     """Tell a job's webhooks again how it ended, now; also those that had said 410 Gone."""
 
     async def program(_signals: Signals) -> None:
-        async with opened_runner(data_dir) as runner:
-            print_deliveries(await runner.client.replay(id), as_json=as_json)
+        async with opened_client(data_dir) as client:
+            print_deliveries(await client.replay(id), as_json=as_json)
 
     run(program)

@@ -5,16 +5,19 @@ from uuid import UUID
 
 import click
 
-from jobrunner.api.shapes import step_json, webhooks_json
-from jobrunner.cli.opening import opened_runner
+from jobrunner.api.shapes import webhooks_json
+from jobrunner.cli.opening import opened_client
 from jobrunner.cli.process import Signals, data_dir_option, json_option, run
 from jobrunner.cli.showing import console, job_table, jobs_table, to_json
+from jobrunner.client.showing import step_json
 from jobrunner.job import Status, job_json
 from jobrunner.store.rows import Filter
 
 
 @click.command()
-@click.option("--status", type=click.Choice([status.value for status in Status]))
+@click.option(
+    "--status", multiple=True, type=click.Choice([status.value for status in Status]), help="Repeat it for several."
+)
 @click.option("--task", help="Only jobs of this task.")
 @click.option("--module", help="Only jobs of this task module, e.g. image.")
 @click.option("--user", help="Only jobs of this user_id.")
@@ -23,7 +26,7 @@ from jobrunner.store.rows import Filter
 @data_dir_option
 def jobs(
     *,
-    status: str | None,
+    status: tuple[str, ...],
     task: str | None,
     module: str | None,
     user: str | None,
@@ -32,12 +35,12 @@ def jobs(
     data_dir: Path | None,
 ) -> None:
     """List jobs, the newest first. With --json: one array of jobs as the API shows them."""
-    wanted = Filter(status=Status(status) if status else None, task=task, module=module, user_id=user, limit=limit)
+    wanted = Filter(status=[*map(Status, status)], task=task, module=module, user_id=user, limit=limit)
 
     async def program(_signals: Signals) -> None:
-        async with opened_runner(data_dir) as runner:
-            found = await runner.search(wanted)
-            artifacts = await runner.client.artifacts([job.id for job in found])
+        async with opened_client(data_dir) as client:
+            found = await client.search(wanted)
+            artifacts = await client.artifacts([job.id for job in found])
         if as_json:
             print(to_json([job_json(job, artifacts) for job in found]))
         elif found:
@@ -56,11 +59,11 @@ def show(id: UUID, as_json: bool, data_dir: Path | None) -> None:
     """Show one job with its steps and files."""
 
     async def program(_signals: Signals) -> None:
-        async with opened_runner(data_dir) as runner:
-            job = await runner.get(id)
-            steps = await runner.client.steps(id)
-            artifacts = await runner.client.artifacts([id])
-            told = await runner.client.deliveries(job)
+        async with opened_client(data_dir) as client:
+            job = await client.get(id)
+            steps = await client.steps(id)
+            artifacts = await client.artifacts([id])
+            told = await client.deliveries(job)
         if as_json:
             more = {"steps": [step_json(step) for step in steps], "webhooks": webhooks_json(*told)}
             print(to_json({**job_json(job, artifacts), **more}))

@@ -13,12 +13,12 @@ from pydantic import BaseModel
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from jobrunner.cli.opening import opened_runner
+from jobrunner.cli.opening import opened_client
 from jobrunner.cli.process import Signals, data_dir_option, json_option, run
 from jobrunner.cli.showing import print_job
+from jobrunner.client import Client
 from jobrunner.declare import SubmitOptions
 from jobrunner.job import Job, Status
-from jobrunner.runtime import JobRunner
 
 _LOOK_S = 0.5
 
@@ -53,11 +53,11 @@ def submit(
     options = SubmitOptions(record_id=record_id, idempotency_key=idempotency_key, delay=delay)
 
     async def program(_signals: Signals) -> Job:
-        async with opened_runner(data_dir) as runner:
-            spec = runner.client.task(task)
-            job = await runner.client.submit(spec, spec.validate(parse(params, spec.params)), options)
-            job = await _ended(runner, job) if wait else job
-            print_job(job, await runner.client.artifacts([job.id]), as_json=as_json)
+        async with opened_client(data_dir) as client:
+            spec = client.task(task)
+            job = await client.submit(spec, spec.validate(parse(params, spec.params)), options)
+            job = await _ended(client, job) if wait else job
+            print_job(job, await client.artifacts([job.id]), as_json=as_json)
             return job
 
     job = run(program)
@@ -95,15 +95,15 @@ def _json_or_text(value: str) -> Any:
         return value
 
 
-async def _ended(runner: JobRunner, job: Job) -> Job:
+async def _ended(client: Client, job: Job) -> Job:
     columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         bar = progress.add_task(job.task, total=None)
         while True:
             try:
-                return await runner.wait(job.id, _LOOK_S)
+                return await client.wait(job.id, _LOOK_S)
             except TimeoutError:
-                progress.update(bar, **_look_of(await runner.get(job.id)))
+                progress.update(bar, **_look_of(await client.get(job.id)))
 
 
 def _look_of(job: Job) -> Mapping[str, Any]:

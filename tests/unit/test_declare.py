@@ -11,7 +11,6 @@ from pydantic import BaseModel
 
 from jobrunner import declare
 from jobrunner.declare import (
-    JobRef,
     SubmitOptions,
     TaskContext,
     TaskSpec,
@@ -24,6 +23,7 @@ from jobrunner.declare import (
 from jobrunner.errors import DeclarationError, InvalidParams, NoRunner
 from jobrunner.job import Job
 from jobrunner.request import ImageRequest, Request
+from jobrunner.submitted import SubmittedJob
 from jobrunner.tasks.image import ImageResult, SceneImage, generate_scene_image
 from jobrunner.work import Artifact, Generated, Kind
 
@@ -139,9 +139,9 @@ class Recorder:
     def __init__(self) -> None:
         self.asked: list[tuple[str, BaseModel, SubmitOptions]] = []
 
-    async def submit(self, task: TaskSpec[Any, Any], params: BaseModel, options: SubmitOptions) -> JobRef:
+    async def submit(self, task: TaskSpec[Any, Any], params: BaseModel, options: SubmitOptions) -> SubmittedJob[Any]:
         self.asked.append((task.name, params, options))
-        return cast("JobRef", self)
+        return cast("SubmittedJob[Any]", self)
 
 
 @pytest.fixture
@@ -160,7 +160,7 @@ async def test_without_a_runner_delay_says_how_to_open_one() -> None:
 async def test_the_runner_opened_last_is_asked_and_closing_it_brings_back_the_one_before(runner: Recorder) -> None:
     spec, inner = task(module="image")(draw), Recorder()
     push_runner(inner)
-    assert await spec.delay(prompt="in") is cast("JobRef", inner)
+    assert await spec.delay(prompt="in") is cast("SubmittedJob[Any]", inner)
     pop_runner(inner)
     assert current_runner() is runner
     await spec.delay(prompt="out", n=2)

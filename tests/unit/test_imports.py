@@ -32,6 +32,12 @@ def test_a_task_module_loads_neither_server_nor_store() -> None:
     assert not {"aiohttp", "arq", "asyncpg", "redis", "pydantic_settings", "jobrunner.settings"} & modules
 
 
+def test_a_client_of_the_api_loads_neither_server_nor_store_nor_queue() -> None:
+    modules = loaded_by("from jobrunner import JobRunner; import jobrunner.remote")
+    assert "aiohttp" in modules
+    assert not {"arq", "asyncpg", "redis", "pydantic_settings", "jobrunner.settings", "jobrunner.runtime"} & modules
+
+
 @pytest.mark.parametrize("name", jobrunner.__all__)
 def test_every_public_name_is_there(name: str) -> None:
     assert getattr(jobrunner, name).__module__.startswith("jobrunner.")
