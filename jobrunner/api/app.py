@@ -6,14 +6,27 @@ from contextlib import asynccontextmanager
 from aiohttp import web
 
 from jobrunner.api.artifacts import Artifacts
+from jobrunner.api.bulk import Bulk
+from jobrunner.api.cors import Cors
+from jobrunner.api.door import Door, refuse_strangers
+from jobrunner.api.events import Events
 from jobrunner.api.hooks import Hooks
 from jobrunner.api.jobs import Jobs
-from jobrunner.api.middleware import add_headers, guarded, is_loopback, traced
+from jobrunner.api.keys import Keys
+from jobrunner.api.limits import Pacing
+from jobrunner.api.middleware import add_headers, traced
 from jobrunner.api.ops import Ops
+from jobrunner.api.reference import Reference
+from jobrunner.api.routes import add_routes
+from jobrunner.api.seats import Seats
+from jobrunner.api.signed_urls import SignedUrls
+from jobrunner.api.waits import Waits
 from jobrunner.api.webhooks import Webhooks
 from jobrunner.errors import ConfigError
 from jobrunner.runtime import Runtime
-from jobrunner.settings.tables import Http
+
+_HEAD_S = 30.0
+"""How long a connection may be open without the whole head of its request, or of its next one."""
 
 _SHUTDOWN_S = 5.0
 """How long requests under way may go on once the server stops."""
@@ -21,15 +34,26 @@ _SHUTDOWN_S = 5.0
 
 def make_app(runtime: Runtime) -> web.Application:
     http = runtime.settings.http
-    app = web.Application(
-        middlewares=[traced, guarded(trust_network=http.trust_network)], client_max_size=http.max_body_bytes
+    cors, urls = Cors(http.cors_origins), SignedUrls(http.url_secret)
+    door = Door(http, Keys(runtime.settings.keys), urls, cors)
+    pacing = Pacing(runtime.limits)
+    app = web.Application(middlewares=[traced, door.guard, pacing.limit], client_max_size=http.max_body_bytes)
+    app.on_response_prepare.extend((add_headers, cors.add_headers, pacing.add_headers))
+    waits, events = Waits(runtime.client), Events(runtime)
+    app.on_shutdown.extend((waits.close, events.close))
+    seats = Seats(runtime.limits, runtime.store, queue=runtime.queue.name)
+    app.on_cleanup.append(seats.drain)
+    areas = (
+        Jobs(runtime.client, waits, seats),
+        Bulk(runtime.client, seats),
+        events,
+        Webhooks(runtime.client),
+        Hooks(runtime),
+        Artifacts(runtime, urls),
+        Ops(runtime),
+        Reference(runtime.client),
     )
-    app.on_response_prepare.append(add_headers)
-    Jobs(runtime.client).add_to(app)
-    Webhooks(runtime.client).add_to(app)
-    Hooks(runtime).add_to(app)
-    Artifacts(runtime).add_to(app)
-    Ops(runtime).add_to(app)
+    add_routes(app, [route for area in areas for route in area.routes()])
     return app
 
 
@@ -37,9 +61,15 @@ def make_app(runtime: Runtime) -> web.Application:
 async def serving(runtime: Runtime) -> AsyncIterator[str]:
     """Serve while the block runs; yields the base URL. Port 0 takes a free one. Raises ConfigError."""
     http = runtime.settings.http
-    _refuse_strangers(http)
+    refuse_strangers(runtime.settings)
     # auto_decompress: compressed bodies are refused, and must not be inflated only to be thrown away.
-    runner = web.AppRunner(make_app(runtime), access_log=None, shutdown_timeout=_SHUTDOWN_S, auto_decompress=False)
+    runner = web.AppRunner(
+        make_app(runtime),
+        access_log=None,
+        shutdown_timeout=_SHUTDOWN_S,
+        auto_decompress=False,
+        keepalive_timeout=_HEAD_S,
+    )
     await runner.setup()
     try:
         try:
@@ -53,13 +83,3 @@ async def serving(runtime: Runtime) -> AsyncIterator[str]:
         yield f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     finally:
         await runner.cleanup()
-
-
-def _refuse_strangers(http: Http) -> None:
-    if http.trust_network or is_loopback(http.host):
-        return
-    raise ConfigError(
-        f"http.host = {http.host!r} is reachable from outside, and there are no API keys yet: whoever reaches the port "
-        "may submit jobs that cost money. Set http.host = '127.0.0.1', or, where a firewall or proxy decides who gets "
-        "through, http.trust_network = true."
-    )

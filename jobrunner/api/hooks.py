@@ -2,12 +2,13 @@
 
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from uuid import UUID
 
 from aiohttp import web
 
 from jobrunner.api.intake import check_uncompressed, read_body
+from jobrunner.api.routes import Route
 from jobrunner.broker.stream import HOOKED
 from jobrunner.errors import Unavailable
 from jobrunner.events import emit
@@ -24,8 +25,14 @@ class Hooks:
         self._store = runtime.store
         self._notices = runtime.notices
 
-    def add_to(self, app: web.Application) -> None:
-        app.router.add_post(f"{PATH}/{{provider}}/{{token}}", self.hear)
+    def routes(self) -> Iterable[Route]:
+        path = f"{PATH}/{{provider}}/{{token}}"
+        yield Route(
+            *("POST", path, self.hear, None, "Where providers call; its path is sealed, its body signed"),
+            body="*/*",
+            answers={204: None},
+            problems=("unauthorized", "unavailable"),
+        )
 
     async def hear(self, request: web.Request) -> web.Response:
         """404 for a URL that we never gave away, 401 for a call that the provider did not send; else 204."""

@@ -1,23 +1,30 @@
 """/v1/jobs: submit, show, list, cancel, retry."""
 
 import logging
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
 from aiohttp import hdrs, web
 
-from jobrunner.api.intake import check_storable, read_id, read_json, read_query
+from jobrunner.api.answers import Accepted, JobWithSteps
+from jobrunner.api.answers import Jobs as Page
+from jobrunner.api.intake import check_storable, read_json, read_query
+from jobrunner.api.ownership import owned_params
+from jobrunner.api.routes import Caller, Route, caller_of, seen_job
+from jobrunner.api.seats import Seats
 from jobrunner.api.shapes import (
     Listing,
     Submission,
     accepted_json,
     answer,
-    cursor_after,
     job_url,
-    step_json,
     validated,
+    write_cursor,
 )
 from jobrunner.api.waits import Waits, preferred_wait_s
+from jobrunner.api.whole import whole_job
 from jobrunner.client import Client
 from jobrunner.errors import InvalidRequest, Unavailable
 from jobrunner.events import emit
@@ -27,26 +34,37 @@ IDEMPOTENCY_KEY = "Idempotency-Key"
 
 
 class Jobs:
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, waits: Waits, seats: Seats) -> None:
         self._client = client
-        self._waits = Waits(client)
+        self._seats = seats
+        self._waits = waits
 
-    def add_to(self, app: web.Application) -> None:
-        app.add_routes(
-            [
-                web.post("/v1/jobs", self.submit),
-                web.get("/v1/jobs", self.search),
-                web.get("/v1/jobs/{id}", self.show),
-                web.post("/v1/jobs/{id}/cancel", self.cancel),
-                web.post("/v1/jobs/{id}/retry", self.retry),
-            ]
+    def routes(self) -> Iterable[Route]:
+        yield Route(
+            *("POST", "/v1/jobs", self.submit, "submit", "Submit a job"),
+            body=Submission,
+            answers={200: JobWithSteps, 202: Accepted},
+            headers=(IDEMPOTENCY_KEY, "Prefer", "Preference-Applied", "Location"),
+            problems=("unknown_task", "invalid_params", "idempotency_key_reused", "url_not_allowed", "too_many_jobs"),
         )
-        app.on_shutdown.append(self._waits.close)
+        yield Route(
+            *("GET", "/v1/jobs", self.search, "read", "List jobs, newest first"), query=Listing, answers={200: Page}
+        )
+        yield Route(
+            *("GET", "/v1/jobs/{id}", self.show, "read", "Show a job"),
+            answers={200: JobWithSteps},
+            headers=("Prefer", "Preference-Applied"),
+        )
+        for verb, handler, summary in (
+            ("cancel", self.cancel, "Cancel a job"),
+            ("retry", self.retry, "Run a failed or cancelled job again"),
+        ):
+            path = f"/v1/jobs/{{id}}/{verb}"
+            yield Route("POST", path, handler, "operate", summary, answers={202: JobWithSteps}, problems=("conflict",))
 
     async def submit(self, request: web.Request) -> web.Response:
         asked = validated(Submission, _with_header_key(request, await read_json(request)))
-        spec = self._client.task(asked.task)
-        job = await self._client.submit(spec, spec.validate(asked.params), asked.options())
+        job = await take(self._client, self._seats, caller_of(request), asked)
         headers: dict[str, str] = {hdrs.LOCATION: job_url(job.id)}
         if wait_s := preferred_wait_s(request):
             headers["Preference-Applied"] = f"wait={wait_s}"
@@ -55,46 +73,58 @@ class Jobs:
         return answer(accepted_json(job), status=202, headers=headers)
 
     async def show(self, request: web.Request) -> web.Response:
-        job_id = read_id(request, "job")
+        job = await seen_job(request, self._client)
         headers = {}
-        job: Job | None = None
         if wait_s := preferred_wait_s(request):
             headers["Preference-Applied"] = f"wait={wait_s}"
-            job = await self._waits.ended(job_id, wait_s)
-        return answer(await self._full(job or await self._client.get(job_id)), headers=headers)
+            job = await self._waits.ended(job.id, wait_s) or await self._client.get(job.id)
+        return answer(await whole_job(self._client, job), headers=headers)
 
     async def search(self, request: web.Request) -> web.Response:
         listing = validated(Listing, read_query(request))
-        found = await self._client.search(listing.filter())
+        caller = caller_of(request)
+        if not caller.sees(listing.user_id or caller.user_id):
+            return answer({"data": [], "next_cursor": None, "has_more": False})
+        wanted = listing.filter(listing.limit + 1)  # one more than the page holds shows whether another follows
+        found = await self._client.search(replace(wanted, user_id=listing.user_id or caller.user_id))
         page, has_more = found[: listing.limit], len(found) > listing.limit
         artifacts = await self._client.artifacts([job.id for job in page]) if page else []
         return answer(
             {
                 "data": [job_json(job, artifacts) for job in page],
-                "next_cursor": cursor_after(page[-1]) if has_more else None,
+                "next_cursor": write_cursor(page[-1].created_at, page[-1].id) if has_more else None,
                 "has_more": has_more,
             }
         )
 
     async def cancel(self, request: web.Request) -> web.Response:
-        return answer(await self._full(await self._client.cancel(read_id(request, "job"))), status=202)
+        job = await seen_job(request, self._client)
+        return answer(await whole_job(self._client, await self._client.cancel(job.id)), status=202)
 
     async def retry(self, request: web.Request) -> web.Response:
-        return answer(await self._full(await self._client.retry(read_id(request, "job"))), status=202)
-
-    async def _full(self, job: Job) -> dict[str, Any]:
-        steps = await self._client.steps(job.id)
-        artifacts = await self._client.artifacts([job.id])
-        return {**job_json(job, artifacts), "steps": [step_json(step) for step in steps]}
+        job = await seen_job(request, self._client)
+        again = await self._seats.seated(caller_of(request), self._client.retry, job.id)
+        return answer(await whole_job(self._client, again), status=202)
 
     async def _ended(self, job_id: UUID, wait_s: int) -> dict[str, Any] | None:
         """The job is accepted already: an outage while we wait must not make the caller submit it again."""
         try:
             job = await self._waits.ended(job_id, wait_s)
-            return None if job is None else await self._full(job)
+            return None if job is None else await whole_job(self._client, job)
         except Unavailable as error:
             emit("wait.interrupted", logging.WARNING, job_id=str(job_id), error=str(error))
             return None
+
+
+async def take(client: Client, seats: Seats, caller: Caller, asked: Submission) -> Job:
+    """What every submission goes through, alone or in a batch. Raises RequestError, Unavailable."""
+    spec = client.task(asked.task)
+    params = owned_params(caller, spec, asked.params)
+
+    async def submit(id: UUID) -> Job:
+        return await client.submit(spec, params, asked.options(), caller_user=caller.user_id, id=id)
+
+    return await seats.seated(caller, submit)
 
 
 def _with_header_key(request: web.Request, body: dict[str, Any]) -> dict[str, Any]:

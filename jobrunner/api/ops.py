@@ -1,13 +1,16 @@
 """For operators and the curious: /livez, /readyz, /v1/tasks and what `/` says."""
 
 import asyncio
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 
 from aiohttp import web
 
-from jobrunner.api.shapes import answer, task_json
+from jobrunner.api.answers import Alive, Readiness, Server, Tasks
+from jobrunner.api.routes import Route
+from jobrunner.api.shapes import answer
+from jobrunner.client.showing import show_task
 from jobrunner.errors import ConfigError, Unavailable
 from jobrunner.runtime import Runtime
 
@@ -30,18 +33,17 @@ class Ops:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
 
-    def add_to(self, app: web.Application) -> None:
-        app.add_routes(
-            [
-                web.get("/", self.describe),
-                web.get("/livez", self.live),
-                web.get("/readyz", self.ready),
-                web.get("/v1/tasks", self.tasks),
-            ]
-        )
+    def routes(self) -> Iterable[Route]:
+        yield Route("GET", "/", self.describe, None, "What there is", answers={200: Server})
+        yield Route("GET", "/livez", self.live, None, "Whether the server runs", answers={200: Alive})
+        summary = "Whether it can do its work, and what it lacks"
+        yield Route("GET", "/readyz", self.ready, None, summary, answers={200: Readiness, 503: Readiness})
+        summary = "List the tasks with the JSON Schemas of their params"
+        yield Route("GET", "/v1/tasks", self.tasks, "read", summary, answers={200: Tasks})
 
     async def describe(self, _request: web.Request) -> web.Response:
         links = {"jobs": "/v1/jobs", "tasks": "/v1/tasks", "live": "/livez", "ready": "/readyz"}
+        links |= {"docs": "/docs", "openapi": "/openapi.json"}
         return answer({"name": "jobrunner", "version": version("jobrunner"), "links": links})
 
     async def live(self, _request: web.Request) -> web.Response:
@@ -59,7 +61,8 @@ class Ops:
         return answer(body, status=200 if ready else 503)
 
     async def tasks(self, _request: web.Request) -> web.Response:
-        return answer({"data": [task_json(spec) for _, spec in sorted(self._runtime.client.tasks.items())]})
+        specs = [spec for _, spec in sorted(self._runtime.client.tasks.items())]
+        return answer({"data": [show_task(spec).model_dump() for spec in specs]})
 
     async def _postgres(self) -> Checks:
         answers = Check(ok=True, detail="answers")

@@ -9,17 +9,21 @@ from typing import Any
 import orjson
 from aiohttp import hdrs, web
 
-from jobrunner.errors import InvalidRequest, RequestError, Unavailable
+from jobrunner.errors import InvalidRequest, LimitReached, RequestError, Unavailable
 from jobrunner.events import emit
+from jobrunner.redaction import redacted
 
 CONTENT_TYPE = "application/problem+json"
 
 _SHOWN_ERRORS = 20
 _CODES = {413: "body_too_large"}
+_OF_THE_BODY = frozenset({"content-type", "content-length"})
+"""Headers of the text that aiohttp would have sent instead."""
 _RETRYABLE = frozenset({408, 429, 503, 504})
 _DETAILS = {
     404: "There is nothing at this path. GET / lists what there is.",
     405: "This path does not take that method; the Allow header lists those it takes.",
+    416: "The file has no such part, or several were asked for at once; the Content-Range header tells its length.",
 }
 
 
@@ -49,13 +53,13 @@ def problem_of(error: Exception, *, request_id: str) -> web.Response:
     match error:
         case web.HTTPException():
             return _of_aiohttp(error)
+        case Unavailable() | LimitReached():
+            return _later(error)
         case RequestError():
             errors = error.errors if isinstance(error, InvalidRequest) else ()
             return problem(error.http_status, error.code, str(error), errors=errors)
-        case Unavailable():
-            return _unavailable(error)
         case TimeoutError():
-            return _unavailable(Unavailable("A server that we depend on did not answer in time."))
+            return _later(Unavailable("A server that we depend on did not answer in time."))
         case _:
             emit("api.error", logging.ERROR, request_id=request_id, exception=error)
             detail = f"Something broke on our side. The server's log tells what, under request id {request_id}."
@@ -67,7 +71,7 @@ def _of_aiohttp(error: web.HTTPException) -> web.Response:
     status = error.status
     worded = error.text and error.text != f"{status}: {error.reason}"
     detail = error.text if worded and error.text else _DETAILS.get(status, HTTPStatus(status).description)
-    headers = {name: value for name, value in error.headers.items() if not name.lower().startswith("content-")}
+    headers = {name: value for name, value in error.headers.items() if name.lower() not in _OF_THE_BODY}
     return problem(
         status,
         _CODES.get(status) or HTTPStatus(status).name.lower(),
@@ -77,11 +81,11 @@ def _of_aiohttp(error: web.HTTPException) -> web.Response:
     )
 
 
-def _unavailable(error: Unavailable) -> web.Response:
+def _later(error: Unavailable | LimitReached) -> web.Response:
     headers: dict[str, str] = {hdrs.RETRY_AFTER: str(math.ceil(error.retry_after_s))}
     return problem(error.http_status, error.code, str(error), retryable=True, headers=headers)
 
 
 def _printable(text: str) -> str:
-    """A path or header that we quote may hold lone surrogates, which no JSON writer takes."""
-    return text.encode(errors="backslashreplace").decode()
+    """A path or header that we quote may hold lone surrogates, which no JSON writer takes; and no secret goes out."""
+    return redacted(text).encode(errors="backslashreplace").decode()

@@ -4,18 +4,28 @@ import base64
 import struct
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Self, TypeVar
 from uuid import UUID
 
 import orjson
 from aiohttp import web
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PydanticInvalidForJsonSchema, ValidationError
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SkipValidation,
+    ValidationError,
+    model_validator,
+)
 
-from jobrunner.declare import SubmitOptions, TaskSpec
+from jobrunner.api.intake import check_storable
+from jobrunner.declare import SubmitOptions
 from jobrunner.errors import InvalidRequest
 from jobrunner.job import Job, Status
 from jobrunner.store.deliveries import Disabled
-from jobrunner.store.rows import Filter, Step
+from jobrunner.store.rows import Filter
 
 M = TypeVar("M", bound=BaseModel)
 Word = Annotated[str, Field(min_length=1, max_length=255)]
@@ -57,28 +67,81 @@ class Submission(BaseModel):
         )
 
 
-class Listing(BaseModel):
-    """The query of GET /v1/jobs. `cursor` is the `next_cursor` of the page before."""
+def _split(value: Any) -> Any:
+    return value.split(",") if isinstance(value, str) else value
+
+
+def _parsed(value: Any) -> Any:
+    if isinstance(value, str):
+        try:
+            value = orjson.loads(value)
+        except orjson.JSONDecodeError:
+            return value
+    if isinstance(value, dict):
+        check_storable(value, "metadata.")
+    return value
+
+
+class Selection(BaseModel):
+    """Which jobs: those that fit all that is given.
+
+    `status` names one state or several (in a query: `status=failed,cancelled`). `created_after` and `created_before`
+    are RFC 3339 with their offset; the first moment belongs to what is asked for, the second does not. `metadata` is a
+    JSON object that the job's own metadata must contain. `cursor` is the `next_cursor` of the answer before.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
-    status: Status | None = None
+    status: Annotated[tuple[Status, ...], BeforeValidator(_split)] = ()
     task: Word | None = None
     module: Word | None = None
     user_id: Word | None = None
-    limit: Annotated[int, Field(ge=1, le=200)] = 50
+    record_id: Word | None = None
+    created_after: AwareDatetime | None = None
+    created_before: AwareDatetime | None = None
+    metadata: Annotated[dict[str, Any], BeforeValidator(_parsed)] | None = None
     cursor: Word | None = None
 
-    def filter(self) -> Filter:
-        """One row more than the page holds, to see whether another follows. Raises InvalidRequest."""
+    def filter(self, limit: int) -> Filter:
+        """Raises InvalidRequest for a cursor that is none."""
         return Filter(
-            status=self.status,
-            task=self.task,
-            module=self.module,
-            user_id=self.user_id,
-            limit=self.limit + 1,
+            **self.model_dump(include=_FILTERS),
+            limit=limit,
             after=None if self.cursor is None else read_cursor(self.cursor),
         )
+
+
+_FILTERS = set(Selection.model_fields) - {"cursor"}
+
+
+class Listing(Selection):
+    """The query of GET /v1/jobs."""
+
+    limit: Annotated[int, Field(ge=1, le=200)] = 50
+
+
+class Matching(Selection):
+    """The body of POST /v1/jobs:cancel and POST /v1/jobs:retry. `limit`: how many jobs one call may touch."""
+
+    limit: Annotated[int, Field(ge=1, le=10_000)] = 1000
+
+    @model_validator(mode="after")
+    def _says_which(self) -> Self:
+        if not any(getattr(self, name) for name in _FILTERS):
+            message = 'name at least one filter; for all jobs name their states: {"status": ["pending"]}'
+            raise InvalidRequest(
+                f"This does not say which jobs: {message}.",
+                [{"path": "", "message": message, "type": "filter_missing"}],
+            )
+        return self
+
+
+class Batch(BaseModel):
+    """The body of POST /v1/jobs:batch: submissions, each of which is judged for itself."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    jobs: Annotated[list[SkipValidation[Submission]], Field(min_length=1, max_length=10_000)]
 
 
 class Upload(BaseModel):
@@ -98,14 +161,15 @@ def validated(model: type[M], values: Mapping[str, Any]) -> M:
             {"path": ".".join(map(str, each["loc"])), "message": each["msg"], "type": each["type"]}
             for each in error.errors(include_url=False, include_input=False, include_context=False)
         ]
+        first = ": ".join(filter(None, (found[0]["path"], found[0]["message"])))
         more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-        raise InvalidRequest(f"{found[0]['path']}: {found[0]['message']}{more}", found) from None
+        raise InvalidRequest(f"{first}{more}", found) from None
 
 
-def cursor_after(job: Job) -> str:
-    """Opaque to clients: where the page that ended with `job` goes on."""
-    micros = (job.created_at - _EPOCH) // _MICROSECOND
-    return base64.urlsafe_b64encode(_CURSOR.pack(micros, job.id.bytes)).decode()
+def write_cursor(created_at: datetime, id: UUID) -> str:
+    """Opaque to clients: where the page that ended with this job goes on."""
+    micros = (created_at - _EPOCH) // _MICROSECOND
+    return base64.urlsafe_b64encode(_CURSOR.pack(micros, id.bytes)).decode()
 
 
 def read_cursor(cursor: str) -> tuple[datetime, UUID]:
@@ -137,24 +201,6 @@ def accepted_json(job: Job) -> dict[str, Any]:
     return {"id": job.id, "task_id": job.id, "status": "queued", "urls": urls}
 
 
-def step_json(step: Step) -> dict[str, Any]:
-    """Without the handle's URLs: some carry a signature that lets anybody in.
-
-    `cost` is what the provider says a purchase cost, `{amount, unit}`; null while, or where, it says nothing.
-    """
-    return {
-        "name": step.name,
-        "state": step.state,
-        "provider": step.plan.provider if step.plan else None,
-        "model": step.plan.model if step.plan else None,
-        "remote_id": step.handle.id if step.handle else None,
-        "attempt": step.fence,
-        "cost": step.result["cost"] if step.plan and step.state == "done" else None,
-        "error": step.error,
-        "created_at": step.created_at,
-    }
-
-
 def webhooks_json(deliveries: Sequence[Job], disabled: Sequence[Disabled]) -> dict[str, Any]:
     """What webhooks were told of a job; to those that are `disabled` nothing is sent before a replay."""
     return {
@@ -184,24 +230,3 @@ def last_answer(delivery: Job) -> str | None:
     if delivery.status is Status.COMPLETED:
         return f"HTTP {delivery.result['status']}"
     return str(delivery.errors[-1]["message"]) if delivery.errors else None
-
-
-def task_json(spec: TaskSpec[Any, Any]) -> dict[str, Any]:
-    return {
-        "name": spec.name,
-        "module": spec.module,
-        "summary": spec.summary,
-        "timeout_s": spec.timeout.total_seconds(),
-        "soft_timeout_s": spec.soft_timeout.total_seconds(),
-        "retries": spec.retries,
-        "params": _schema(spec.params, "validation"),
-        "result": _schema(spec.result, "serialization"),
-    }
-
-
-def _schema(model: type[BaseModel], mode: Any) -> dict[str, Any]:
-    """One model that has no JSON Schema must not hide all tasks: it is shown as the schema that takes anything."""
-    try:
-        return model.model_json_schema(mode=mode)
-    except PydanticInvalidForJsonSchema:
-        return {}

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from jobrunner.api.middleware import is_loopback
+from jobrunner.api.door import is_loopback
 from jobrunner.api.problems import CONTENT_TYPE, problem_of
-from jobrunner.errors import Conflict, InvalidRequest, NotFound, Unavailable
+from jobrunner.errors import Conflict, InvalidRequest, NotFound, TooManyRequests, Unavailable
 from jobrunner.events import Event, subscribe
 
 
@@ -29,6 +29,7 @@ def read(response: web.Response) -> dict[str, Any]:
         (NotFound("no"), 404, "not_found", False),
         (Conflict("no"), 409, "conflict", False),
         (InvalidRequest("no", [{"path": "a", "message": "b", "type": "c"}]), 422, "invalid_request", False),
+        (TooManyRequests("no"), 429, "too_many_requests", True),
         (Unavailable("no"), 503, "unavailable", True),
         (TimeoutError(), 503, "unavailable", True),
         (web.HTTPNotFound(), 404, "not_found", False),
@@ -43,8 +44,9 @@ def test_known_errors(error: Exception, status: int, code: str, retryable: bool)
     assert document["detail"]
 
 
-def test_unavailable_says_when_to_come_back() -> None:
-    response = problem_of(Unavailable("Postgres is away", retry_after_s=2.1), request_id="r1")
+@pytest.mark.parametrize("kind", [Unavailable, TooManyRequests])
+def test_what_may_go_well_later_says_when(kind: type[Unavailable | TooManyRequests]) -> None:
+    response = problem_of(kind("Postgres is away", retry_after_s=2.1), request_id="r1")
     assert response.headers["Retry-After"] == "3"
 
 

@@ -1,9 +1,10 @@
 """/v1/jobs: waiting for the end, pages, cancel and retry."""
 
 import asyncio
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import aiohttp
+import asyncpg
 import pytest
 
 from jobrunner.api import serving
@@ -47,6 +48,18 @@ async def test_a_wait_that_is_too_short_answers_what_there_is(http: aiohttp.Clie
         await problem(answer, 404, "not_found")
 
 
+async def test_a_repeated_key_gets_the_same_answer(runtime: Runtime, http: aiohttp.ClientSession) -> None:
+    answers = []
+    async with working(runtime):
+        for headers in ({}, {"Prefer": "wait=30"}, {"Prefer": "wait=30"}, {}):
+            async with http.post("/v1/jobs", json=submission(idempotency_key="k"), headers=headers) as answer:
+                answers.append((answer.status, await answer.json()))
+    assert [status for status, _ in answers] == [202, 200, 200, 202]
+    assert answers[1] == answers[2]
+    assert answers[0] == answers[3]
+    assert (answers[1][1]["id"], answers[1][1]["attempt"]) == (answers[0][1]["id"], 1)
+
+
 async def test_a_server_that_stops_answers_those_who_wait(runtime: Runtime) -> None:
     async with aiohttp.ClientSession() as session:
         async with serving(runtime) as url:
@@ -54,7 +67,7 @@ async def test_a_server_that_stops_answers_those_who_wait(runtime: Runtime) -> N
                 session.post(f"{url}/v1/jobs", json=submission(), headers={"Prefer": "wait=60"})
             )
             async with asyncio.timeout(10):
-                while not runtime.client._awaited:  # noqa: ASYNC110  # the server tells nobody that it waits
+                while not runtime.client._waiting._awaited:  # noqa: ASYNC110  # the server tells nobody that it waits
                     await asyncio.sleep(0)
         assert (await waiting).status == 202
 
@@ -73,17 +86,66 @@ async def test_pages_show_every_job_once_newest_first(http: aiohttp.ClientSessio
         query["cursor"] = page["next_cursor"]
     assert seen == ids[::-1]
 
-    async with http.get("/v1/jobs", params={"user_id": "u1", "task": "api_paint", "module": "image"}) as answer:
-        assert [job["id"] for job in (await answer.json())["data"]] == [ids[3], ids[1]]
-    async with http.get("/v1/jobs", params={"status": "failed"}) as answer:
-        assert await answer.json() == {"data": [], "next_cursor": None, "has_more": False}
+
+async def test_pages_stay_whole_while_jobs_come_and_go(
+    http: aiohttp.ClientSession, database: asyncpg.Connection
+) -> None:
+    ids = [await submit(http) for _ in range(4)]
+    async with http.get("/v1/jobs", params={"limit": "2"}) as answer:
+        first = await answer.json()
+    await submit(http)
+    await database.execute("DELETE FROM jobrunner.jobs WHERE id = $1", UUID(first["data"][-1]["id"]))
+    async with http.get("/v1/jobs", params={"limit": "2", "cursor": first["next_cursor"]}) as answer:
+        rest = await answer.json()
+    assert [job["id"] for job in first["data"] + rest["data"]] == ids[::-1]
+    assert rest["has_more"] is False
+
+
+async def test_a_list_holds_what_fits_all_its_filters(http: aiohttp.ClientSession, subtests: pytest.Subtests) -> None:
+    async def created(number: int) -> str:
+        async with http.get(f"/v1/jobs/{ids[number]}") as answer:
+            return str((await answer.json())["created_at"])
+
+    ids = [
+        await submit(http, record_id="a", metadata={"order": 7, "tags": ["x", "y"]}),
+        await submit(http, record_id="b", metadata={"order": "7"}),
+        await submit(http, params={"user_id": "u2"}),
+        await submit(http, record_id="a", params={"user_id": "u2"}),
+    ]
+    async with http.post(f"/v1/jobs/{ids[3]}/cancel") as answer:
+        assert answer.status == 202
+    wanted: list[tuple[dict[str, str], list[int]]] = [
+        ({"status": "pending"}, [2, 1, 0]),
+        ({"status": "failed"}, []),
+        ({"status": "failed,cancelled"}, [3]),
+        ({"user_id": "u2"}, [3, 2]),
+        ({"record_id": "a"}, [3, 0]),
+        ({"record_id": "a", "user_id": "u1", "task": "api_paint", "module": "image"}, [0]),
+        ({"task": "another"}, []),
+        ({"module": "another"}, []),
+        ({"metadata": '{"order":7}'}, [0]),
+        ({"metadata": '{"tags":["y"],"order":7}'}, [0]),
+        ({"metadata": '{"order":8}'}, []),
+        ({"created_after": await created(2)}, [3, 2]),
+        ({"created_before": await created(2)}, [1, 0]),
+        ({"created_after": await created(1), "created_before": await created(3)}, [2, 1]),
+    ]
+    for query, expected in wanted:
+        with subtests.test(**query):
+            async with http.get("/v1/jobs", params=query) as answer:
+                assert [ids.index(job["id"]) for job in (await answer.json())["data"]] == expected
 
 
 async def test_a_bad_query_is_named(http: aiohttp.ClientSession, subtests: pytest.Subtests) -> None:
     queries = {
         "cursor=garbage": "cursor",
         "limit=201": "limit",
-        "status=done": "status",
+        "status=done": "status.0",
+        "status=failed,": "status.1",
+        "metadata=[1]": "metadata",
+        "metadata={": "metadata",
+        'metadata={"a":"\\u0000"}': "metadata.a",
+        "created_after=2026-03-01": "created_after",
         "colour=red": "colour",
         "task=a&task=b": "task",
         "user_id=%00": "user_id",

@@ -9,9 +9,11 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from jobrunner.errors import Unavailable
+from jobrunner.errors import TransientError, Unavailable
+from jobrunner.media import MediaInfo
 from jobrunner.media.ffmpeg import binary
 from jobrunner.runtime import Runtime
+from jobrunner.store import keeping
 from jobrunner.work import Artifact
 from tests.integration.api.conftest import problem, raw
 
@@ -113,6 +115,19 @@ async def test_an_upload_whose_row_cannot_be_written_leaves_nothing(
     async with http.post("/v1/artifacts", data=clip) as answer:
         await problem(answer, 503, "unavailable")
     assert not left_behind(runtime)
+
+
+async def test_an_upload_that_nothing_can_look_into_may_come_again(
+    runtime: Runtime, http: aiohttp.ClientSession, clip: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def crowded(_path: Path) -> MediaInfo:
+        raise TransientError("no examiner is to be had", code="media_unexamined")
+
+    monkeypatch.setattr(keeping, "inspected", crowded)
+    async with http.post("/v1/artifacts", data=clip) as answer:
+        await problem(answer, 503, "unavailable")
+        assert "Retry-After" in answer.headers
+    assert left_behind(runtime) == []
 
 
 async def test_a_word_in_the_query_that_nobody_knows_is_refused(http: aiohttp.ClientSession) -> None:
