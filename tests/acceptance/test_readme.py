@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pytest
 
+from jobrunner.media import sniff
 from jobrunner.sandbox.artists.artist import draw
 from tests.conftest import ROOT
 from tests.processes import Jobrunner, Running, until
@@ -70,6 +71,13 @@ class Reader(Jobrunner):
         assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
         return done.stdout
 
+    def runs(self, snippet: str) -> str:
+        """Run lines that stand inside an async function."""
+        indented = "\n".join(f"    {line}" for line in snippet.splitlines())
+        program = f"import asyncio\nasync def main():\n{indented}\nasyncio.run(main())\n"
+        (self.data_dir.parent / "snippet.py").write_text(program)
+        return self.types("python snippet.py")
+
     def keeps_running(self, command: str) -> Running:
         return Running(self, (f"exec {command}",), program=("bash", "-c"))
 
@@ -105,11 +113,10 @@ def test_up_and_what_is_typed_beside_it(reader: Reader) -> None:
         ready(up, "Ready.")
         for command in commands("curl", "jobrunner submit", "jobrunner jobs"):
             assert '"status":4' not in reader.types(command)
-        snippet = next(block.text for block in BLOCKS if block.language == "python" and not block.file)
-        indented = "\n".join(f"    {line}" for line in snippet.splitlines())
-        program = f"import asyncio\nasync def main():\n{indented}\n    print(image.url)\nasyncio.run(main())\n"
-        (reader.data_dir.parent / "snippet.py").write_text(program)
-        assert reader.types("python snippet.py").startswith("/v1/artifacts/")
+        in_process, over_http = (block.text for block in BLOCKS if block.language == "python" and not block.file)
+        assert reader.runs(f"{in_process}print(image.url)\n").startswith("/v1/artifacts/")
+        assert "/v1/artifacts/" in reader.runs(over_http)
+        assert sniff((reader.data_dir.parent / "lighthouse.png").read_bytes()[:16]) is not None
 
 
 @contextmanager

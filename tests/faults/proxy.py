@@ -12,9 +12,10 @@ _BLOCK = 1 << 16
 
 @dataclass
 class Loss:
-    """The next COMMIT that follows a statement holding `after` on the same connection; its answer never arrives."""
+    """The next `to` that follows bytes holding `after` on the same connection; its answer never arrives."""
 
     after: bytes
+    to: bytes
     happened: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -60,19 +61,24 @@ class Proxy:
 
     def lose_commit(self, *, after: bytes) -> Loss:
         """The server commits; who asked for it finds its connection reset instead of an answer."""
-        self._loss = Loss(after)
+        self._loss = Loss(after, to=_COMMIT)
+        return self._loss
+
+    def lose_answer(self, *, to: bytes) -> Loss:
+        """The server does what it was asked; who asked finds its connection reset instead of an answer."""
+        self._loss = Loss(to, to=to)
         return self._loss
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if not self._whole:
             writer.transport.abort()
             return
+        self._writers.add(writer)  # now: a cut may come before the call's first step, and would wait for its end
         task = asyncio.create_task(self._call(reader, writer))
         self._calls.add(task)
         task.add_done_callback(self._calls.discard)
 
     async def _call(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._writers.add(writer)
         try:
             there, back = await asyncio.open_unix_connection(self.there)
         except OSError:
@@ -123,5 +129,5 @@ class _Call:
         loss = self._proxy._loss
         if loss is not None and loss.after in data:
             self._robbed, self._proxy._loss = loss, None
-        if self._robbed is not None and _COMMIT in data:
+        if self._robbed is not None and self._robbed.to in data:
             self._losing = True

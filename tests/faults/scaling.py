@@ -18,7 +18,7 @@ PYTHONPATH = os.pathsep.join(str(path) for path in (Path(__file__).with_name("si
 """What the processes need that a test starts."""
 
 SCALED = {
-    "jobrunner.client._WATCH_S": 0.05,
+    "jobrunner.client.waiting._WATCH_S": 0.05,
     "jobrunner.store.database._SILENCE_S": 2.0,
     "jobrunner.worker.claims._AWAY_GRACE_S": 0.2,
     "jobrunner.worker.claims.BACKOFF_S": 0.1,

@@ -1,7 +1,8 @@
-"""A receiver on loopback, to which the sandbox delivers its webhooks over real HTTP."""
+"""A receiver on loopback, to which the sandbox delivers its webhooks over real HTTP; a connection to see rows with."""
 
 from collections.abc import AsyncIterator
 
+import asyncpg
 import pytest
 
 from tests.receiver import Receiver, receiving
@@ -11,3 +12,10 @@ from tests.receiver import Receiver, receiving
 async def receiver() -> AsyncIterator[Receiver]:
     async with receiving() as receiver:
         yield receiver
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(database_url)
+    yield connection
+    await connection.close()
