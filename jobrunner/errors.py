@@ -7,8 +7,17 @@ JobrunnerError
 ├── RequestError             the caller's request cannot be carried out as asked
 │   ├── InvalidRequest       the request's shape is wrong
 │   │   └── InvalidParams    a task's params do not fit its model
-│   ├── UnknownTask, NotFound, Conflict, IdempotencyMismatch, UrlNotAllowed
-├── Unavailable              Postgres, Redis or a worker is away; try again
+│   ├── UnknownTask, NotFound, IdempotencyMismatch, UrlNotAllowed
+│   ├── Conflict             the state of things does not allow it
+│   │   └── SignedUrlsOff    no secret to sign URLs with
+│   ├── Unauthorized         no API key, or a wrong one
+│   ├── Forbidden            the caller may not do this
+│   │   ├── ScopeMissing     its key lacks the scope
+│   │   └── SignatureInvalid, UrlExpired   of a signed URL
+│   └── LimitReached         the caller has had what it may have for now
+│       └── TooManyRequests, TooManyJobs
+├── Unavailable              Postgres, Redis, a worker or the API is away; try again
+├── ApiError                 the API answered what no other class stands for
 └── AttemptError             how an attempt of a job ended, if not well
     ├── PermanentError       trying again would give the same answer
     ├── TransientError       trying again may help; counts as one failure
@@ -27,6 +36,8 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, ClassVar
 
+from jobrunner.redaction import redacted
+
 
 class JobrunnerError(Exception):
     """Base of all. `code` is stable and machine-readable; `str(error)` says what happened and what to do."""
@@ -37,7 +48,7 @@ class JobrunnerError(Exception):
 
     def record(self) -> dict[str, Any]:
         """The error as it is kept on a job's row."""
-        return {"code": self.code, "message": str(self), "retryable": self.retryable}
+        return {"code": self.code, "message": redacted(str(self)), "retryable": self.retryable}
 
 
 class ConfigError(JobrunnerError):
@@ -89,14 +100,61 @@ class Conflict(RequestError):
     http_status = 409
 
 
+class SignedUrlsOff(Conflict):
+    code = "signed_urls_off"
+
+
+class Unauthorized(RequestError):
+    code = "unauthorized"
+    http_status = 401
+
+
+class Forbidden(RequestError):
+    code = "forbidden"
+    http_status = 403
+
+
+class ScopeMissing(Forbidden):
+    code = "scope_missing"
+
+
+class SignatureInvalid(Forbidden):
+    code = "signature_invalid"
+
+
+class UrlExpired(Forbidden):
+    code = "url_expired"
+
+
+class LimitReached(RequestError):
+    """`retry_after_s`: seconds after which there may be more."""
+
+    code = "limit_reached"
+    http_status = 429
+    retryable = True
+
+    def __init__(self, message: str, *, retry_after_s: float = 2.0) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class TooManyRequests(LimitReached):
+    code = "too_many_requests"
+
+
+class TooManyJobs(LimitReached):
+    """The caller has as many jobs that have not ended as it may have at once."""
+
+    code = "too_many_jobs"
+
+
 class IdempotencyMismatch(RequestError):
     code = "idempotency_key_reused"
     http_status = 422
 
 
-class UrlNotAllowed(RequestError):
+class UrlNotAllowed(InvalidRequest):
     code = "url_not_allowed"
-    http_status = 422
 
 
 class Unavailable(JobrunnerError):
@@ -109,6 +167,19 @@ class Unavailable(JobrunnerError):
     def __init__(self, message: str, *, retry_after_s: float = 2.0) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+class ApiError(JobrunnerError):
+    """What a client of the API could not make sense of, or knows no class for. `code`, `http_status`: the answer's."""
+
+    code = "api_error"
+    http_status = 502
+
+    def __init__(self, message: str, *, code: str, http_status: int = 502, retryable: bool = False) -> None:
+        super().__init__(message)
+        self.code = code  # type: ignore[misc]  # narrows the class's default for this instance
+        self.http_status = http_status  # type: ignore[misc]
+        self.retryable = retryable  # type: ignore[misc]
 
 
 class AttemptError(JobrunnerError):

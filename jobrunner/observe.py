@@ -1,5 +1,8 @@
 """How a process is watched: events become log lines, readable on a terminal, JSON elsewhere; a blocked loop is told.
 
+What libraries log (aiohttp, asyncio) takes the same way. An event is one line: control characters are escaped, secrets
+are stars. Only on a terminal a traceback follows, each of its lines marked as such.
+
 A loop that stands still renews no lease and answers nobody. Whoever starts the process (compose, systemd, Kubernetes, a
 worker for its wards) starts another when it ends; `jobrunner up` is one process, and ends as a whole.
 """
@@ -11,13 +14,16 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping, MutableMapping
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any
+from types import TracebackType
+from typing import Any, TextIO
 
 import structlog
+from pydantic import SecretStr
 
 from jobrunner.events import Event, emit, subscribe
+from jobrunner.redaction import STARS, escaped, redacted
 
 _STALL_S = 1.0
 """A loop that stands still for longer delays everybody else's work: its culprit is logged."""
@@ -31,7 +37,7 @@ _TRACEBACKS = structlog.processors.ExceptionRenderer(
 
 @contextmanager
 def observing(*, level: int = logging.INFO) -> Iterator[None]:
-    """Log every event of `level` and above to stderr while the block runs."""
+    """Log every event of `level` and above to stderr while the block runs, and warnings of libraries."""
     logger = _logger(human=sys.stderr.isatty())
 
     def log(event: Event) -> None:
@@ -43,16 +49,41 @@ def observing(*, level: int = logging.INFO) -> Iterator[None]:
             fields["exc_info"] = exception
         logger.log(event.level, event.name, **fields)
 
-    with subscribe(log):
-        yield
+    heard = _Heard(logger)
+    logging.getLogger().addHandler(heard)
+    try:
+        with subscribe(log):
+            yield
+    finally:
+        logging.getLogger().removeHandler(heard)
+
+
+class _Heard(logging.Handler):
+    """What libraries log, as lines of ours; else Python prints it as it is, with all that users put into it."""
+
+    def __init__(self, logger: Any) -> None:
+        super().__init__(logging.WARNING)
+        self._logger = logger
+        self.addFilter(
+            lambda record: not logging.getLogger(record.name.partition(".")[0]).handlers
+        )  # arq's has its own
+
+    def emit(self, record: logging.LogRecord) -> None:
+        fields = {"exc_info": record.exc_info} if record.exc_info and record.exc_info[0] else {}
+        try:
+            self._logger.log(record.levelno, "library.said", logger=record.name, message=record.getMessage(), **fields)
+        except Exception:  # noqa: BLE001  # what is logged is no reason to fail
+            self.handleError(record)
 
 
 def _logger(*, human: bool) -> Any:
-    renderer: Any = structlog.dev.ConsoleRenderer() if human else structlog.processors.JSONRenderer()
+    terminal = structlog.dev.ConsoleRenderer(exception_formatter=_write_traceback)
+    renderer: Any = terminal if human else structlog.processors.JSONRenderer()
     processors: list[Any] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         *([] if human else [_TRACEBACKS]),
+        _discreet,
         renderer,
     ]
     return structlog.wrap_logger(
@@ -60,6 +91,31 @@ def _logger(*, human: bool) -> Any:
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(logging.NOTSET),
     )
+
+
+def _discreet(_logger: Any, _method: str, fields: MutableMapping[str, Any]) -> Mapping[str, Any]:
+    return {escaped(key): value if key == "exc_info" else _shown(value) for key, value in fields.items()}
+
+
+def _shown(value: Any) -> Any:
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, SecretStr):
+        return STARS
+    if isinstance(value, Mapping):
+        return {escaped(str(key)): _shown(each) for key, each in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_shown(each) for each in value]
+    return escaped(redacted(str(value)))
+
+
+_ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
+
+
+def _write_traceback(stream: TextIO, exc_info: _ExcInfo) -> None:
+    """Behind a mark on each line: an error's own words could else look like the next event."""
+    told = redacted("".join(traceback.format_exception(*exc_info)))
+    stream.writelines(f"\n  | {escaped(line)}" for line in told.splitlines())
 
 
 @asynccontextmanager

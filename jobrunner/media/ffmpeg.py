@@ -1,19 +1,17 @@
 """ffmpeg as a confined, supervised subprocess.
 
 It gets: inputs by links in a directory of its own, each with the demuxer that its bytes ask for and no protocol but
-`file`; limits of memory, processor time and file size; a process group that ends with the waiting, and at the latest
-with us. Its words are bounded, and shown without control characters.
+`file`; limits of memory, processor time and file size, and no sockets; a process group that ends with the waiting, and
+at the latest with us. Its words are bounded, and shown without control characters.
 """
 
 import asyncio
-import ctypes
 import importlib
 import importlib.util
 import os
 import resource
 import shutil
 import signal
-import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -23,7 +21,9 @@ from pathlib import Path
 from weakref import WeakKeyDictionary
 
 from jobrunner.errors import AttemptError, PermanentError, TransientError
+from jobrunner.media.confinement import REACHING_OUT, Confinement
 from jobrunner.media.probe import MediaInfo
+from jobrunner.redaction import escaped
 
 MAX_PIXELS = 4096 * 4096
 """A frame of more is refused by the decoder, whatever the file's header says."""
@@ -94,7 +94,7 @@ async def ffmpeg(
             cwd=into.parent,
             env=_ENVIRONMENT,
             start_new_session=True,
-            preexec_fn=_Confinement(),
+            preexec_fn=_BeforeExec(),
         )
         try:
             _, said, code = await asyncio.gather(
@@ -162,28 +162,20 @@ def _turn() -> asyncio.Semaphore:
     return _turns.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(os.cpu_count() or 1))
 
 
-class _Confinement:
+class _BeforeExec(Confinement):
     """Runs in the child between fork and exec, and takes no lock there: everything is prepared before the fork."""
 
     def __init__(self) -> None:
-        self._libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+        super().__init__(_LIMITS, REACHING_OUT)
         self._parent = os.getpid()
-        self._limits = [(which, _at_most(which, wanted)) for which, wanted in _LIMITS.items()]
 
     def __call__(self) -> None:
-        for which, limit in self._limits:
-            resource.setrlimit(which, (limit, limit))
         os.nice(_NICE)
         if self._libc is not None:
             self._libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
             if os.getppid() != self._parent:
                 os._exit(1)  # the parent died before the kernel knew whom to tell
-
-
-def _at_most(which: int, wanted: int) -> int:
-    """Nobody but root may raise a hard limit."""
-    hard = resource.getrlimit(which)[1]
-    return wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        super().__call__()
 
 
 async def _follow(process: Process, seconds: float, progress: Callable[[float], None] | None) -> None:
@@ -210,8 +202,7 @@ async def _last_words(process: Process) -> str:
 def legible(words: bytes) -> str:
     """The last lines of `words`, joined by `; `. Files may make ffmpeg say anything, also what a terminal obeys."""
     lines = [line.strip() for line in words.decode(errors="replace").splitlines() if line.strip()]
-    text = "; ".join(lines[-_SHOWN_LINES:])
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+    return escaped("; ".join(lines[-_SHOWN_LINES:]))
 
 
 async def _end(process: Process) -> None:

@@ -48,15 +48,21 @@ def image_info(path: Path) -> ImageInfo:
     Raises PermanentError `media_invalid` for anything else.
     """
     with path.open("rb") as file:
-        head = file.read(16)
-        mime = next((mime for magic, mime in PICTURES if magic.match(head)), None)
-        if mime is None:
-            _invalid("not a PNG, JPEG, WebP or GIF picture")
-        file.seek(0)
-        try:
-            width, height = _READERS[mime](file, os.fstat(file.fileno()).st_size)
-        except struct.error:
-            _invalid(f"a {mime} file that was cut short")
+        return picture(file)
+
+
+def picture(file: BinaryIO) -> ImageInfo:
+    """`image_info` of an open file."""
+    file.seek(0)
+    head = file.read(16)
+    mime = next((mime for magic, mime in PICTURES if magic.match(head)), None)
+    if mime is None:
+        _invalid("not a PNG, JPEG, WebP or GIF picture")
+    file.seek(0)
+    try:
+        width, height = _READERS[mime](file, os.fstat(file.fileno()).st_size)
+    except struct.error:
+        _invalid(f"a {mime} file that was cut short")
     if not (width and height):
         _invalid(f"a {mime} file of {width} x {height} pixels")
     if width * height > MAX_PIXELS:

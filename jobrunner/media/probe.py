@@ -1,16 +1,18 @@
-"""Type, size and duration of any file that we keep. Synchronous: call it in a thread.
+"""Type, size and duration of any file that we keep, read in this process: `examining` has another do it.
 
 Pictures are read by `pictures`; clips and sounds by MediaInfo (BSD-2-Clause, a library in its wheel), which parses
 headers and indexes and decodes nothing.
 """
 
+import io
+import math
 import re
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+import wave
+from dataclasses import dataclass, replace
+from typing import BinaryIO
 
 from jobrunner.errors import PermanentError
-from jobrunner.media.pictures import PICTURES, image_info
+from jobrunner.media.pictures import MAX_PIXELS, PICTURES, picture
 from jobrunner.work import Kind
 
 MAX_DURATION_S = 6 * 3600.0
@@ -29,6 +31,19 @@ _MAGIC: tuple[tuple[re.Pattern[bytes], str], ...] = (
     (re.compile(rb"fLaC"), "audio/flac"),
     (re.compile(rb"\xff[\xf0\xf1\xf8\xf9]"), "audio/aac"),
 )
+_TIMED = ("General", "Video", "Audio")
+_ASKED = "\n".join(
+    (
+        r"General;General|%Duration%|%IsTruncated%\n",
+        r"Video;Video|%Duration%|%Width%|%Height%|%Rotation%|%FrameRate%\n",
+        r"Audio;Audio|%Duration%\n",
+        *(rf"{kind};{kind}\n" for kind in ("Text", "Other", "Image", "Menu")),
+    )
+)
+"""A template for each kind of stream, in MediaInfo's own language (`mediainfo --Info-Parameters` lists the words)."""
+
+KEPT = frozenset(mime for _, mime in _MAGIC) | {"audio/webm", "audio/quicktime"}
+"""Every type that a file may turn out to be; the last two are clips without a picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,46 +68,75 @@ def sniff(head: bytes) -> str | None:
     return next((mime for magic, mime in _MAGIC if magic.match(head)), None)
 
 
-def media_info(path: Path) -> MediaInfo:
-    """What the whole, untruncated file at `path` is. Raises PermanentError `media_invalid` for anything else."""
-    with path.open("rb") as file:
-        mime = sniff(file.read(16))
+def examine(file: BinaryIO) -> MediaInfo:
+    """What the whole, untruncated file is. Raises PermanentError `media_invalid` for anything else.
+
+    Clips and sounds go through a large parser in C++: whatever else that raises, or does, means no better.
+    """
+    file.seek(0)
+    mime = sniff(file.read(16))
     if mime is None:
         raise _invalid("no picture, clip or sound of a type that is kept")
     if mime.startswith("image/"):
-        image = image_info(path)
+        image = picture(file)
         return MediaInfo(image.mime, "image", image.width, image.height)
-    return _timed(path, mime)
+    return _timed(file, mime)
 
 
-def _timed(path: Path, mime: str) -> MediaInfo:
-    from pymediainfo import MediaInfo as Parsed  # noqa: PLC0415  # loads a shared library
+def warm_up() -> None:
+    """Load what `examine` needs: where it is called, no file may be opened."""
+    silence = io.BytesIO()
+    with wave.open(silence, "wb") as wav:
+        wav.setparams((1, 1, 8000, 0, "NONE", ""))
+        wav.writeframes(bytes(8000))
+    _parsed(silence)
 
-    parsed = Parsed.parse(path)
-    if not isinstance(parsed, Parsed):
-        raise _invalid(f"a {mime} file that cannot be read")
-    tracks = [track for track in parsed.tracks if track.track_type in {"Video", "Audio"}]
-    general = next((track for track in parsed.tracks if track.track_type == "General"), None)
-    if not tracks or len(parsed.tracks) > MAX_STREAMS:
-        raise _invalid(f"a {mime} file with {len(tracks)} streams that can be played")
-    video = next((track for track in tracks if track.track_type == "Video"), None)
-    has_audio = any(track.track_type == "Audio" for track in tracks)
-    duration_s = _seconds(general, *tracks)
-    if general is not None and getattr(general, "istruncated", None) == "Yes":
+
+def _timed(file: BinaryIO, mime: str) -> MediaInfo:
+    streams = _parsed(file)
+    if len(streams) > MAX_STREAMS:
+        raise _invalid(f"a {mime} file of more than {MAX_STREAMS} streams")
+    first = {kind: values for kind, *values in reversed(streams)}
+    general, video, audio = (first.get(kind) for kind in ("General", "Video", "Audio"))
+    if general is None or (video is None and audio is None):
+        raise _invalid(f"a {mime} file without a stream that can be played")
+    if general[1] == "Yes":
         raise _invalid(f"a {mime} file that was cut short")
+    duration_s = max(_number(values[0]) for kind, *values in streams if kind in _TIMED) / 1000
     if not 0 < duration_s <= MAX_DURATION_S:
         raise _invalid(f"a {mime} file of {duration_s:g} seconds")
     if video is None:
-        return MediaInfo(mime.replace("video/", "audio/"), "audio", duration_s=duration_s, has_audio=has_audio)
-    rotation = round(float(video.rotation or 0)) % 360
-    width, height = (video.height, video.width) if rotation in {90, 270} else (video.width, video.height)
-    fps = float(video.frame_rate) if video.frame_rate else None
-    return MediaInfo(mime, "video", width, height, duration_s, has_audio, fps, rotation)
+        return MediaInfo(mime.replace("video/", "audio/"), "audio", duration_s=duration_s, has_audio=True)
+    return _clip(video, MediaInfo(mime, "video", duration_s=duration_s, has_audio=audio is not None))
 
 
-def _seconds(*tracks: Any) -> float:
-    lengths = [float(track.duration) for track in tracks if track is not None and track.duration]
-    return max(lengths, default=0.0) / 1000
+def _clip(video: list[str], clip: MediaInfo) -> MediaInfo:
+    _, width, height, rotated, fps = map(_number, video)
+    if not 0 < width * height <= MAX_PIXELS:
+        raise _invalid(f"a {clip.mime} file of {width:,.0f} x {height:,.0f} pixels a frame")
+    rotation = round(rotated) % 360
+    if rotation in {90, 270}:
+        width, height = height, width
+    return replace(clip, width=round(width), height=round(height), fps=fps or None, rotation=rotation)
+
+
+def _parsed(file: BinaryIO) -> list[list[str]]:
+    """A list for each stream, of its kind and what `_ASKED` asks of that kind.
+
+    Only numbers are asked for: a file's title can say nothing here. (They also cost half of a whole report.)
+    """
+    from pymediainfo import MediaInfo as Parser  # noqa: PLC0415  # loads a shared library
+
+    told = Parser.parse(file, output=_ASKED)
+    return [line.split("|") for line in told.splitlines() if line]
+
+
+def _number(text: str) -> float:
+    """0 for what is not there. Raises ValueError for what is no number."""
+    value = float(text or 0)
+    if not math.isfinite(value):
+        raise ValueError(f"{text} is no number of anything")
+    return value
 
 
 def _invalid(what: str) -> PermanentError:

@@ -1,6 +1,5 @@
 """Clips joined, sound laid under them, subtitles added: free work, done by ffmpeg in the worker."""
 
-import asyncio
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_vali
 from jobrunner.declare import TaskContext, task
 from jobrunner.errors import PermanentError
 from jobrunner.job import Backoff
-from jobrunner.media import media_info, montage
+from jobrunner.media import inspected, montage
 from jobrunner.media.ffmpeg import MAX_PIXELS, Input, encoding, ffmpeg
 from jobrunner.media.subtitles import Cue, webvtt
 from jobrunner.tasks.params import Params, Size, Source, pixels
@@ -198,7 +197,7 @@ class _Bench:
     async def take(self, source: str, kind: Kind) -> Input:
         """Raises PermanentError `media_invalid` or `invalid_input`, and what `ctx.input` does."""
         path = self._ctx.path(await self._ctx.input(source, kind=kind))
-        info = await asyncio.to_thread(media_info, path)
+        info = await inspected(path)
         if (info.width or 0) * (info.height or 0) > MAX_PIXELS:
             raise _unfit(f"a clip of {info.width}x{info.height} is more than {MAX_PIXELS:,} pixels a frame.")
         name = f"input{self._taken}"

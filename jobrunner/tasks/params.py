@@ -1,8 +1,11 @@
 """What the params of the built-in tasks are made of."""
 
+from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, field_validator
+
+from jobrunner.errors import UrlNotAllowed
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=8000)]
 LongText = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200_000)]
@@ -11,11 +14,20 @@ Style = Annotated[str, StringConstraints(strip_whitespace=True, max_length=500)]
 Size = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{1,3}x[1-9][0-9]{1,3}$")]
 """WIDTHxHEIGHT in pixels, e.g. 1536x1024."""
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
+
+
+class _File(str):
+    """Text that names a file, told by its type from text that only happens to look like a URL."""
+
+    __slots__ = ()
+
+
 Source = Annotated[
     str,
     StringConstraints(
         strip_whitespace=True, pattern=r"^(https?://|data:|[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-)", max_length=400_000
     ),
+    AfterValidator(_File),
 ]
 """A file: the id of an artifact (a job's, or an upload's), an https URL, or a data: URI."""
 
@@ -39,6 +51,35 @@ class Params(BaseModel):
 def pixels(size: str) -> tuple[int, int]:
     width, _, height = size.partition("x")
     return int(width), int(height)
+
+
+def urls_in(params: BaseModel) -> Iterator[tuple[str, str]]:
+    """Every http(s) URL that names a file (a `Source`), with its path, such as `params.clips.0`."""
+    return _urls(params, "params")
+
+
+def check_urls(params: BaseModel, check: Callable[[str], None]) -> None:
+    """Raises UrlNotAllowed, with the path, for the first URL that `check` raises it for."""
+    for path, url in urls_in(params):
+        try:
+            check(url)
+        except UrlNotAllowed as error:
+            where = {"path": path, "message": str(error), "type": error.code}
+            raise UrlNotAllowed(f"{path}: {error}", [where]) from None
+
+
+def _urls(value: object, path: str) -> Iterator[tuple[str, str]]:
+    if isinstance(value, _File):
+        if value.startswith("http"):
+            yield path, str(value)
+        return
+    parts: Iterator[tuple[object, object]] = iter(())
+    if isinstance(value, BaseModel | Mapping):
+        parts = iter(value) if isinstance(value, BaseModel) else iter(value.items())
+    elif isinstance(value, list | tuple):
+        parts = iter(enumerate(value))
+    for name, part in parts:
+        yield from _urls(part, f"{path}.{name}")
 
 
 def _check_text(value: str) -> None:

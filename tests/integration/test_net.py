@@ -16,6 +16,7 @@ from aiohttp import web
 
 from jobrunner.errors import AttemptError, PermanentError, RateLimited, TransientError, UrlNotAllowed
 from jobrunner.net import Downloaded, Net
+from tests.hostile.urls import ODD, REFUSED
 
 BODY = b"\x89PNG" * 1000
 
@@ -146,6 +147,31 @@ async def test_a_public_name_with_a_private_address_is_refused_at_the_socket(
         await get(net, f"https://rebound.example:{origin.port}/a", tmp_path)
     assert origin.seen == []
     await net.aclose()
+
+
+async def test_a_name_that_resolves_otherwise_at_the_next_connection_is_refused_then(
+    origin: Origin, names: dict[str, list[str]], tmp_path: Path
+) -> None:
+    names["rebinding.internal"] = ["127.0.0.1"]
+    net = Net(["127.0.0.1"])
+    origin.answer = redirecting(f"https://rebinding.internal:{origin.port}/a")
+    assert type(await refused(net, f"http://127.0.0.1:{origin.port}/a", tmp_path)) is TransientError  # no TLS there
+    names["rebinding.internal"] = ["127.0.0.2"]
+    connector = net._session(guarded=True).connector
+    assert isinstance(connector, aiohttp.TCPConnector)
+    connector.clear_dns_cache()
+    with pytest.raises(UrlNotAllowed, match="not public"):
+        await get(net, f"http://127.0.0.1:{origin.port}/a", tmp_path)
+    await net.aclose()
+
+
+async def test_a_redirect_to_any_forbidden_url_is_refused(
+    origin: Origin, net: Net, tmp_path: Path, subtests: pytest.Subtests
+) -> None:
+    for url in [each for each in (*REFUSED, *ODD) if each.startswith("https://") and each.isprintable()]:
+        origin.answer = redirecting(url)
+        with subtests.test(url), pytest.raises(UrlNotAllowed):
+            await get(net, f"{origin.url}/a", tmp_path)
 
 
 @pytest.mark.parametrize("https", [False, True])
