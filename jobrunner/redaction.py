@@ -5,10 +5,8 @@ error, a provider or a task then says, logs, rows and problem documents show sta
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from urllib.parse import parse_qs, quote, unquote, urlsplit
-
-from pydantic import BaseModel, SecretStr
+from collections.abc import Iterable
+from urllib.parse import quote
 
 STARS = "**********"
 
@@ -33,30 +31,3 @@ def redacted(text: str) -> str:
 def escaped(text: str) -> str:
     """On one line, and without control characters: new lines, ANSI sequences, marks that turn the reading direction."""
     return text if text.isprintable() else "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
-
-
-def secrets_in(value: object) -> Iterator[str]:
-    """Every secret in a tree of settings; of a URL that is one also the password, which drivers quote alone."""
-    if isinstance(value, SecretStr):
-        text = value.get_secret_value()
-        yield text.removeprefix("0x").removeprefix("whsec_")  # libraries show keys without what they begin with
-        yield from _passwords(text)
-    elif isinstance(value, BaseModel):
-        yield from secrets_in(value.__dict__)
-    elif isinstance(value, Mapping):
-        for each in value.values():
-            yield from secrets_in(each)
-    elif isinstance(value, list | tuple | set | frozenset):
-        for each in value:
-            yield from secrets_in(each)
-
-
-def _passwords(url: str) -> Iterator[str]:
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return
-    if parts.scheme and parts.password:
-        yield parts.password
-        yield unquote(parts.password)
-    yield from parse_qs(parts.query).get("password", ())

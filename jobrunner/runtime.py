@@ -31,8 +31,9 @@ from jobrunner.providers.pinata import Pinata
 from jobrunner.providers.replicate import Replicate
 from jobrunner.providers.runway import Runway
 from jobrunner.providers.sync import Sync
-from jobrunner.redaction import keep_secret, secrets_in
+from jobrunner.redaction import keep_secret
 from jobrunner.settings import Settings
+from jobrunner.settings.secrets import secrets_in
 from jobrunner.settings.tables import Provider
 from jobrunner.store.artifacts import FileArtifacts
 from jobrunner.store.postgres import Store

@@ -1,11 +1,15 @@
-"""Secrets from files, as Docker and Kubernetes hand them over: for every secret `name` there is `name_file`."""
+"""Secrets: where they come from besides the settings themselves, and where they are in them.
+
+They may come from files, as Docker and Kubernetes hand them over: for every secret `name` there is `name_file`.
+"""
 
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
 
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 
 from jobrunner.errors import ConfigError
 from jobrunner.settings.tree import FILE, inner_model, secrets_of
@@ -62,3 +66,30 @@ def _content(path: Path, named: str, *, private: bool) -> str:
     if not text:
         raise ConfigError(f"{named}: {path} is empty.")
     return text
+
+
+def secrets_in(value: object) -> Iterator[str]:
+    """Every secret in a tree of settings; of a URL that is one also the password, which drivers quote alone."""
+    if isinstance(value, SecretStr):
+        text = value.get_secret_value()
+        yield text.removeprefix("0x").removeprefix("whsec_")  # libraries show keys without what they begin with
+        yield from _passwords(text)
+    elif isinstance(value, BaseModel):
+        yield from secrets_in(value.__dict__)
+    elif isinstance(value, Mapping):
+        for each in value.values():
+            yield from secrets_in(each)
+    elif isinstance(value, list | tuple | set | frozenset):
+        for each in value:
+            yield from secrets_in(each)
+
+
+def _passwords(url: str) -> Iterator[str]:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return
+    if parts.scheme and parts.password:
+        yield parts.password
+        yield unquote(parts.password)
+    yield from parse_qs(parts.query).get("password", ())

@@ -85,7 +85,7 @@ async def ask_postgres(url: str) -> None:
 async def ask_redis(url: str) -> None:
     queue = Queue(url, name="arq:queue")
     try:
-        assert await queue.depth() == 0
+        assert await queue.depth() >= 0
     finally:
         await queue.aclose()
 

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 from dataclasses import replace
 from itertools import count
+from unittest.mock import Mock
 from uuid import UUID
 
 import asyncpg
@@ -130,7 +131,7 @@ async def test_two_orders_may_sign_the_same_bytes_one_after_the_other(store: Sto
 
 
 def client(store: Store) -> Client:
-    return Client(store, None, None, {}, str, str)  # type: ignore[arg-type]  # a refused cancel tells nobody
+    return Client(store, Mock(), Mock(), {}, Mock(), Mock())  # a refused cancel tells nobody
 
 
 async def test_a_job_that_has_signed_cannot_be_cancelled(store: Store) -> None:
