@@ -1,11 +1,19 @@
-"""A receiver on loopback, to which the sandbox delivers its webhooks over real HTTP; a connection to see rows with."""
+"""What several suites need: a runtime of their settings, a connection to see its rows with, a receiver of webhooks."""
 
 from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
 
+from jobrunner.runtime import Runtime, opened
+from jobrunner.settings import Settings
 from tests.receiver import Receiver, receiving
+
+
+@pytest.fixture
+async def runtime(settings: Settings) -> AsyncIterator[Runtime]:
+    async with opened(settings) as runtime:
+        yield runtime
 
 
 @pytest.fixture

@@ -1,8 +1,7 @@
 """Declaring a task, calling it, and asking for it: what a task's author is told, and when."""
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any, TypeVar, cast
 from uuid import UUID
 
@@ -21,11 +20,11 @@ from jobrunner.declare import (
     task,
 )
 from jobrunner.errors import DeclarationError, InvalidParams, NoRunner
-from jobrunner.job import Job
 from jobrunner.request import ImageRequest, Request
 from jobrunner.submitted import SubmittedJob
 from jobrunner.tasks.image import ImageResult, SceneImage, generate_scene_image
-from jobrunner.work import Artifact, Generated, Kind
+from jobrunner.work import Artifact, Generated
+from tests.context import NoContext
 
 T = TypeVar("T")
 
@@ -195,34 +194,16 @@ def test_options_that_make_no_sense_are_refused_at_once(options: dict[str, Any],
         task(module="image")(draw).options(**options)
 
 
-class FakeContext:
+class FakeContext(NoContext):
     """All that a task's unit test needs: no server, no provider."""
 
     def __init__(self) -> None:
         self.ordered: list[Request] = []
 
-    @property
-    def job(self) -> Job:
-        raise NotImplementedError
-
     async def generate(self, request: Request, *, step: str = "generate") -> Generated:
         self.ordered.append(request)
         one = UUID(int=1)
         return Generated((Artifact(one, one, "image", "image/png", 9, "00", "01/a.png", 640, 360),), None, {}, None)
-
-    async def step(self, name: str, make: Callable[[], Awaitable[T]]) -> T:
-        return await make()
-
-    async def save(self, path: Path, *, kind: Kind, step: str = "save") -> Artifact:
-        raise NotImplementedError
-
-    async def input(self, source: str, *, kind: Kind | None) -> Artifact:
-        raise NotImplementedError
-
-    def path(self, artifact: Artifact) -> Path:
-        raise NotImplementedError
-
-    def progress(self, fraction: float, note: str = "") -> None: ...
 
 
 async def test_a_task_is_tested_by_calling_it_with_a_context_of_ones_own() -> None:

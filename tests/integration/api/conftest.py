@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, SecretStr
 from jobrunner.api import serving
 from jobrunner.declare import TaskContext, task
 from jobrunner.errors import PermanentError
-from jobrunner.runtime import Runtime, opened
+from jobrunner.runtime import Runtime
 from jobrunner.settings import Settings
 from jobrunner.settings.tables import Http
 from jobrunner.worker.loop import WorkerLoop
@@ -50,12 +50,6 @@ def settings(database_url: str, redis_url: str, tmp_path: Path) -> Settings:
         data_dir=tmp_path,
         http=Http(port=0, max_body_bytes=20_000, max_upload_bytes=100_000),
     )
-
-
-@pytest.fixture
-async def runtime(settings: Settings) -> AsyncIterator[Runtime]:
-    async with opened(settings) as runtime:
-        yield runtime
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from jobrunner import JobRunner
 from jobrunner.api import make_app, serving
 from jobrunner.declare import TaskContext, task
 from jobrunner.errors import PermanentError
-from jobrunner.runtime import Runtime, opened
+from jobrunner.runtime import Runtime
 from jobrunner.settings import Settings
 from jobrunner.settings.tables import Http
 from jobrunner.worker.loop import WorkerLoop
@@ -73,12 +73,6 @@ def settings(database_url: str, redis_url: str, tmp_path: Path) -> Settings:
     return Settings(
         database_url=SecretStr(database_url), redis_url=SecretStr(redis_url), data_dir=tmp_path, http=Http(port=0)
     )
-
-
-@pytest.fixture
-async def runtime(settings: Settings) -> AsyncIterator[Runtime]:
-    async with opened(settings) as runtime:
-        yield runtime
 
 
 @pytest.fixture

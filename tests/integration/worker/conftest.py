@@ -18,7 +18,7 @@ from jobrunner.broker.connection import make_redis
 from jobrunner.declare import TaskContext, task
 from jobrunner.events import Event, subscribe
 from jobrunner.job import Backoff, Job
-from jobrunner.runtime import Runtime, opened
+from jobrunner.runtime import Runtime
 from jobrunner.sandbox.app import Sandbox, running
 from jobrunner.settings import Settings
 from jobrunner.settings.tables import Worker
@@ -83,12 +83,6 @@ def settings(database_url: str, redis_url: str, tmp_path: Path) -> Settings:
         data_dir=tmp_path,
         worker=Worker(lease_s=1, drain_s=0.3, max_jobs=20),
     )
-
-
-@pytest.fixture
-async def runtime(settings: Settings) -> AsyncIterator[Runtime]:
-    async with opened(settings) as runtime:
-        yield runtime
 
 
 @pytest.fixture
