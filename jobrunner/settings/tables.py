@@ -98,7 +98,7 @@ Keys = Annotated[Mapping[str, Key], AfterValidator(_unlike)]
 class Worker(Table):
     max_jobs: Annotated[int, Field(ge=1, le=100_000)] = 1000
     queue: Annotated[str, Field(min_length=1, max_length=200)] = "arq:queue"
-    drain_s: Annotated[float, Field(ge=0)] = 5.0
+    drain_s: Annotated[float, Field(ge=0)] = 4.0
     lease_s: Annotated[float, Field(ge=1)] = 30.0
     watchdog_s: Seconds = 60.0
     """A process, also the server's, whose event loop stands still for this long is ended; all stacks are logged."""
