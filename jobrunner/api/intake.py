@@ -17,6 +17,9 @@ from jobrunner.errors import InvalidRequest, NotFound, RequestError
 BODY_S = 30.0
 """How long a client may take to send its JSON; in an upload, how long it may pause."""
 
+_AT_ONCE_BYTES = 65_536
+"""A larger body, such as a batch, is parsed beside the event loop: megabytes take most of a second."""
+
 DEPTH = 64
 """How deep JSON may nest, the outermost object included."""
 
@@ -29,7 +32,8 @@ _INT64_CHARS = len(str(_INT64.start))
 async def read_json(request: web.Request) -> dict[str, Any]:
     """The body as a JSON object. Raises RequestError, InvalidRequest, and aiohttp's 408, 413 and 415."""
     _check_headers(request)
-    return parse(await read_body(request))
+    body = await read_body(request)
+    return parse(body) if len(body) <= _AT_ONCE_BYTES else await asyncio.to_thread(parse, body)
 
 
 def read_query(request: web.Request) -> dict[str, str]:

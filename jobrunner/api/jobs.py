@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from aiohttp import hdrs, web
+from uuid_utils.compat import uuid7
 
 from jobrunner.api.answers import Accepted, JobWithSteps
 from jobrunner.api.answers import Jobs as Page
@@ -26,7 +27,7 @@ from jobrunner.api.shapes import (
 from jobrunner.api.waits import Waits, preferred_wait_s
 from jobrunner.api.whole import whole_job
 from jobrunner.client import Client
-from jobrunner.errors import InvalidRequest, Unavailable
+from jobrunner.errors import InvalidRequest, TooManyJobs, Unavailable
 from jobrunner.events import emit
 from jobrunner.job import Job, job_json
 
@@ -124,7 +125,12 @@ async def take(client: Client, seats: Seats, caller: Caller, asked: Submission) 
     async def submit(id: UUID) -> Job:
         return await client.submit(spec, params, asked.options(), caller_user=caller.user_id, id=id)
 
-    return await seats.seated(caller, submit)
+    try:
+        return await seats.seated(caller, submit)
+    except TooManyJobs:
+        if not await client.knows_key(asked.idempotency_key, caller_user=caller.user_id):
+            raise
+        return await submit(uuid7())  # no new job: it needs no seat
 
 
 def _with_header_key(request: web.Request, body: dict[str, Any]) -> dict[str, Any]:

@@ -133,6 +133,10 @@ class Client:
             emit("job.submitted", job_id=str(job.id), task=job.task, user_id=job.user_id)
         return results
 
+    async def knows_key(self, key: str | None, *, caller_user: str | None) -> bool:
+        """Whether an idempotency key stands for a job already. Raises Unavailable."""
+        return key is not None and await self.store.with_key(caller_user or "", key) is not None
+
     # ---- asking --------------------------------------------------------------------------------
 
     async def get(self, job_id: UUID) -> Job:

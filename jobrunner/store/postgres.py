@@ -105,6 +105,10 @@ class Store:
         """Those of `job_ids` that have reached a terminal state."""
         return [job_of(row) for row in await self._db.rows("jobs_terminal", list(job_ids))]
 
+    async def with_key(self, scope: str, key: str) -> Job | None:
+        row = await self._db.row("jobs_by_id_or_key", [], [scope], [key])
+        return None if row is None else job_of(row)
+
     async def standing(self, job_ids: Collection[UUID]) -> list[Job]:
         """All of `job_ids` that exist."""
         return [job_of(row) for row in await self._db.rows("jobs_by_id", list(job_ids))]

@@ -113,6 +113,13 @@ async def test_a_submission_that_makes_no_job_takes_no_seat(settings: Settings) 
         await refused(http)
 
 
+async def test_a_submission_that_comes_again_is_answered_though_all_seats_are_taken(settings: Settings) -> None:
+    async with keyed(settings, web={"jobs_at_once": 1}) as ring, ring.session("web") as http:
+        first = await submit(http, idempotency_key="order-7")
+        assert await submit(http, idempotency_key="order-7") == first
+        await refused(http)
+
+
 async def test_each_job_of_a_batch_needs_its_seat(settings: Settings) -> None:
     async with keyed(settings, web={"jobs_at_once": 3}) as ring, ring.session("web") as http:
         async with http.post("/v1/jobs:batch", json={"jobs": [submission()] * 5}) as answer:
