@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from jobrunner.errors import AttemptError, PermanentError, RateLimited, SubmitUnknown, TransientError
-from jobrunner.media import media_info
+from jobrunner.media.examining import media_info
 from jobrunner.providers.driver import Failed, Finished, Running
 from jobrunner.work import Handle, Output
 from tests.integration.drivers.conftest import Bench

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from jobrunner.errors import SubmitUnknown, TransientError
-from jobrunner.media import media_info
+from jobrunner.media.examining import media_info
 from jobrunner.net import Net
 from jobrunner.providers.replicate import INLINE_BYTES, Replicate
 from jobrunner.request import ImageEdit, Request, VideoRequest
