@@ -24,6 +24,7 @@ from pydantic import SecretStr
 
 from jobrunner.events import Event, emit, subscribe
 from jobrunner.redaction import STARS, escaped, redacted
+from jobrunner.settings.tables import LogLevel
 
 _STALL_S = 1.0
 """A loop that stands still for longer delays everybody else's work: its culprit is logged."""
@@ -36,13 +37,11 @@ _TRACEBACKS = structlog.processors.ExceptionRenderer(
 
 
 @contextmanager
-def observing(*, level: int = logging.INFO) -> Iterator[None]:
+def observing(level: LogLevel = "INFO") -> Iterator[None]:
     """Log every event of `level` and above to stderr while the block runs, and warnings of libraries."""
     logger = _logger(human=sys.stderr.isatty())
 
     def log(event: Event) -> None:
-        if event.level < level:
-            return
         fields = dict(event.fields)
         exception = fields.pop("exception", None)
         if isinstance(exception, BaseException):
@@ -52,7 +51,7 @@ def observing(*, level: int = logging.INFO) -> Iterator[None]:
     heard = _Heard(logger)
     logging.getLogger().addHandler(heard)
     try:
-        with subscribe(log):
+        with subscribe(log, level=logging.getLevelNamesMapping()[level]):
             yield
     finally:
         logging.getLogger().removeHandler(heard)

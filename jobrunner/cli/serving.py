@@ -35,7 +35,7 @@ def up(host: str | None, port: int | None, as_json: bool, data_dir: Path | None)
 
     async def program(signals: Signals) -> None:
         async with AsyncExitStack() as stack:
-            stack.enter_context(observing())
+            stack.enter_context(observing(settings.log_level))
             await stack.enter_async_context(watched(settings.worker.watchdog_s))
             standin = await stack.enter_async_context(standing_in(settings))
             runtime = await stack.enter_async_context(opened(standin.settings))
@@ -67,7 +67,7 @@ def serve(host: str | None, port: int | None, as_json: bool, data_dir: Path | No
 
     async def program(signals: Signals) -> None:
         async with AsyncExitStack() as stack:
-            stack.enter_context(observing())
+            stack.enter_context(observing(settings.log_level))
             await stack.enter_async_context(watched(settings.worker.watchdog_s))
             runtime = await stack.enter_async_context(opened(resolve(settings)))
             api_url = await stack.enter_async_context(serving(runtime))

@@ -45,8 +45,8 @@ class Worker(arq.worker.Worker):
 
     async def main(self) -> None:
         async with AsyncExitStack() as stack:
-            stack.enter_context(observing())
             settings = resolve(load())
+            stack.enter_context(observing(settings.log_level))
             await stack.enter_async_context(watched(settings.worker.watchdog_s))
             runtime = await stack.enter_async_context(opened(settings))
             self._inner = WorkerLoop(runtime, burst=self.burst)

@@ -17,7 +17,7 @@ from jobrunner.worker.wards import Ward
 
 
 async def work(settings: Settings, ward: Ward) -> None:
-    with observing():
+    with observing(settings.log_level):
         async with watched(settings.worker.watchdog_s), opened(settings) as runtime:
             await run_until_signalled(WorkerLoop(runtime, ward=ward))
 
