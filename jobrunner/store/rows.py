@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
+from operator import itemgetter
 from typing import Any, Literal
 from uuid import UUID
 
@@ -130,6 +131,7 @@ class Filter:
 
 _JSON = ("params", "metadata", "result", "error", "errors")
 _COLUMNS = tuple(field.name for field in fields(Job))
+_values_of = itemgetter(*_COLUMNS)
 
 
 def to_json(value: Any) -> str | None:
@@ -153,7 +155,9 @@ def storable(text: str) -> str:
 
 
 def job_of(row: asyncpg.Record) -> Job:
-    values = {name: _plain(row[name]) for name in _COLUMNS}
+    values: dict[str, Any] = dict(zip(_COLUMNS, _values_of(row), strict=True))
+    for name in ("id", "worker_id"):
+        values[name] = _plain(values[name])
     for name in _JSON:
         if values[name] is not None:
             values[name] = orjson.loads(values[name])
