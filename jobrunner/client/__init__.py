@@ -1,5 +1,6 @@
 """The verbs: submit, cancel, retry, get, search, wait. API, command line and `.delay` all speak through here."""
 
+import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -129,6 +130,7 @@ class Client:
         await hit("submit.committed")
         created = [result[0] for result in results if isinstance(result, tuple) and result[1] is None]
         self.telling.push(created)
+        emit("jobs.submitted", logging.DEBUG, jobs=len(created))
         for job in created:
             emit("job.submitted", job_id=str(job.id), task=job.task, user_id=job.user_id)
         return results

@@ -68,6 +68,7 @@ class Claims:
             return [], claimed.next_due_s
         await hit("claim.between")
         jobs = await self._claim_rows(len(ids), ids)
+        emit("jobs.claimed", logging.DEBUG, jobs=len(jobs), free=free)
         taken = {job.id for job in jobs}
         await self._return_others([each for each in ids if each not in taken])
         return jobs, 0.0

@@ -46,14 +46,16 @@ _STUCK_SHARE = 10
 class WorkerLoop:
     """`burst`: end when nothing is due. `ready` is set once the worker claims.
 
-    As a `ward` it runs suspects alone, in few slots, until none is due; upkeep is its parent's.
+    As a `ward` it runs suspects alone, in few slots, until none is due; upkeep is its parent's. A `guest` runs what
+    its own queue holds and does no upkeep for others, whose tasks it does not know.
     """
 
-    def __init__(self, runtime: Runtime, *, burst: bool = False, ward: Ward | None = None) -> None:
+    def __init__(self, runtime: Runtime, *, burst: bool = False, ward: Ward | None = None, guest: bool = False) -> None:
         settings = runtime.settings
         self._runtime = runtime
         self._burst = burst or ward is not None
         self._ward = ward
+        self._guest = guest
         self._store = runtime.store
         self._queue: Queue = runtime.queue
         suspicion = 0 if ward is None else ward.suspicion
@@ -135,7 +137,7 @@ class WorkerLoop:
             lease, in_flight=lambda: len(self._running), cancel=self._cancel, died=self._reborn, beat=self._beat
         )
         own: list[Service] = [heartbeat, Progress(self._tools)]
-        if self._ward is not None:
+        if self._ward is not None or self._guest:
             return own
         holds_ms = {name: hold_ms(spec) for name, spec in self._tasks.items()}
         return [
