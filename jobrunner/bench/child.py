@@ -20,6 +20,7 @@ from jobrunner.api import serving
 from jobrunner.bench import tasks
 from jobrunner.errors import JobrunnerError
 from jobrunner.events import Event, subscribe
+from jobrunner.observe import collect_rarely
 from jobrunner.runtime import opened
 from jobrunner.sandbox import app as sandbox
 from jobrunner.sandbox.faults import Rule
@@ -92,6 +93,7 @@ PARTS: Mapping[str, Callable[[Settings, Order, asyncio.Event], Awaitable[Report]
 async def play(order: Order) -> None:
     stopped = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
+    collect_rarely()
     report = await PARTS[order["part"]](load(**order["settings"]), order, stopped)
     used = resource.getrusage(resource.RUSAGE_SELF)
     _say(peak_mib=used.ru_maxrss / 1024, **report)

@@ -197,8 +197,9 @@ class Changes:
 
 
 def _change(job: Job, kind: Kind, **said: Any) -> Change:
-    whose = {"id": job.id, "task": job.task, "module": job.module, "user_id": job.user_id, "attempt": job.fence}
-    return Change(str(job.id), kind, orjson.dumps({**whose, **said}, option=orjson.OPT_UTC_Z))
+    job_id = str(job.id)
+    whose = {"id": job_id, "task": job.task, "module": job.module, "user_id": job.user_id, "attempt": job.fence}
+    return Change(job_id, kind, orjson.dumps({**whose, **said}, option=orjson.OPT_UTC_Z))
 
 
 def _sound(kind: str, data: dict[str, Any]) -> bool:

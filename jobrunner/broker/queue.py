@@ -143,12 +143,12 @@ def deserialize(raw: bytes) -> dict[str, Any]:
 def result_payload(job: Job, queue: str) -> bytes:
     """A finished job in arq's shape; `r` is the result, or the error record where `s` is false."""
     success = job.status is Status.COMPLETED
-    started = job.started_at or job.created_at
+    started, job_id = job.started_at or job.created_at, str(job.id)
     return orjson.dumps(
         {
             "t": job.fence,
             "f": job.task,
-            "a": [job.id],
+            "a": [job_id],
             "k": {},
             "et": to_ms(job.created_at),
             "s": success,
@@ -156,7 +156,7 @@ def result_payload(job: Job, queue: str) -> bytes:
             "st": to_ms(started),
             "ft": to_ms(job.completed_at or job.updated_at),
             "q": queue,
-            "id": job.id,
+            "id": job_id,
         }
     )
 

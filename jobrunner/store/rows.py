@@ -1,7 +1,7 @@
 """Rows as values: what the store takes and gives. JSON columns travel as text, so that no connection needs a codec."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
 from operator import itemgetter
 from typing import Any, Literal
@@ -129,15 +129,16 @@ class Filter:
     after: tuple[datetime, UUID] | None = None
 
 
-_JSON = ("params", "metadata", "result", "error", "errors")
-_COLUMNS = tuple(field.name for field in fields(Job))
-_values_of = itemgetter(*_COLUMNS)
+_values_of = itemgetter(*Job._fields)
+_JSON = [Job._fields.index(name) for name in ("params", "metadata", "result", "error", "errors")]
+_STATUS, _MODULE, _RETRIES = map(Job._fields.index, ("status", "module", "retries"))
+_STATUSES = {status.value: status for status in Status}
 
 
 def to_json(value: Any) -> str | None:
     """Raises InvalidRequest for what JSON cannot say: a lone surrogate, an integer beyond 64 bits, a foreign object."""
     try:
-        return None if value is None else orjson.dumps(value).decode()
+        return None if value is None else orjson.dumps(value, default=_id_text).decode()
     except TypeError as error:
         raise InvalidRequest(f"This is no JSON: {error}") from error
 
@@ -155,16 +156,14 @@ def storable(text: str) -> str:
 
 
 def job_of(row: asyncpg.Record) -> Job:
-    values: dict[str, Any] = dict(zip(_COLUMNS, _values_of(row), strict=True))
-    for name in ("id", "worker_id"):
-        values[name] = _plain(values[name])
-    for name in _JSON:
-        if values[name] is not None:
-            values[name] = orjson.loads(values[name])
-    values["status"] = Status(values["status"])
-    values["module"] = values["module"] or ""
-    values["retries"] = values["retries"] or 0
-    return Job(**values)
+    values = [*_values_of(row)]
+    for index in _JSON:
+        if values[index] is not None:
+            values[index] = orjson.loads(values[index])
+    values[_STATUS] = _STATUSES[values[_STATUS]]
+    values[_MODULE] = values[_MODULE] or ""
+    values[_RETRIES] = values[_RETRIES] or 0
+    return Job._make(values)
 
 
 def step_of(row: asyncpg.Record) -> Step:
@@ -186,12 +185,14 @@ def step_of(row: asyncpg.Record) -> Step:
 
 
 def artifact_of(row: asyncpg.Record) -> Artifact:
-    return Artifact(**{name: _plain(value) for name, value in row.items()})
+    return Artifact(**dict(row))
 
 
-def _plain(value: Any) -> Any:
-    """An id as a plain UUID: a plan may hold it, and orjson does not write asyncpg's subclass."""
-    return UUID(int=value.int) if isinstance(value, UUID) else value
+def _id_text(value: object) -> str:
+    """Ids of asyncpg's are a subclass of UUID, which orjson does not write. Raises TypeError for what is no id."""
+    if isinstance(value, UUID):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} is not JSON serializable")
 
 
 def filter_values(wanted: Filter) -> tuple[Any, ...]:

@@ -8,7 +8,7 @@ import orjson
 import uvloop
 
 from jobrunner.errors import JobrunnerError
-from jobrunner.observe import observing, watched
+from jobrunner.observe import collect_rarely, observing, watched
 from jobrunner.runtime import opened
 from jobrunner.settings import Settings, load
 from jobrunner.worker.arq_worker import run_until_signalled
@@ -19,6 +19,7 @@ from jobrunner.worker.wards import Ward
 async def work(settings: Settings, ward: Ward) -> None:
     with observing(settings.log_level):
         async with watched(settings.worker.watchdog_s), opened(settings) as runtime:
+            collect_rarely()
             await run_until_signalled(WorkerLoop(runtime, ward=ward))
 
 

@@ -25,6 +25,7 @@ from jobrunner.api.seats import Seats
 from jobrunner.api.shapes import Submission as Asked
 from jobrunner.api.shapes import accepted_json, answer, validated
 from jobrunner.declare import TaskSpec
+from jobrunner.observe import collect_rarely
 from jobrunner.runtime import Runtime, opened, resolve
 from jobrunner.settings import load
 
@@ -111,6 +112,7 @@ async def front(port: int) -> None:
         runner = web.AppRunner(front_of(runtime), access_log=None, auto_decompress=False)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", port).start()
+        collect_rarely()  # as `jobrunner serve` does
         await asyncio.Event().wait()
 
 
