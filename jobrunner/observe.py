@@ -124,8 +124,8 @@ def _write_traceback(stream: TextIO, exc_info: _ExcInfo) -> None:
 def collect_rarely() -> None:
     """For a process that is ready and will run for long: what is loaded stays, and garbage is looked for seldom.
 
-    A batch of jobs is tens of thousands of objects that go by themselves. By default the garbage collector looks through
-    all of them, and all that was imported, again and again: a quarter of a busy worker's time.
+    A batch of jobs is tens of thousands of objects that go by themselves. By default the garbage collector looks
+    through all of them, and all that was imported, again and again: a quarter of a busy worker's time.
     """
     gc.collect()
     gc.freeze()

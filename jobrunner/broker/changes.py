@@ -41,6 +41,8 @@ NOWHERE: Position = (0, 0)
 Kind = Literal["status", "progress", "step"]
 
 _PAGE = 1000
+_BREATH_S = 0.01
+"""Between two appends: of jobs that come one by one, a hundred go in one, and no watcher notices."""
 _ERROR_CHARS = 500
 _POSITION = re.compile(r"(\d{1,20})-(\d{1,20})")
 _APPEND = """
@@ -153,6 +155,7 @@ class Changes:
                     await self._append(keys=[KEY], args=[HELD, *arguments])
             except Unavailable as error:
                 emit("redis.untold", logging.WARNING, changes=len(page), error=str(error))
+            await asyncio.sleep(_BREATH_S)
 
     # ---- reading -------------------------------------------------------------------------------
 

@@ -16,14 +16,18 @@ from jobrunner.job import Job
 from jobrunner.settings import Settings
 from jobrunner.store.outbox import Outbox
 from jobrunner.store.queries import query
-from jobrunner.store.reaching import address, reaching
+from jobrunner.store.reaching import address, reaching, session_options
 from jobrunner.store.record_tables import RecordTables
 from jobrunner.store.rows import Connection, job_of
 
 T = TypeVar("T")
 R = TypeVar("R")
 
-_AGAIN = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+_AGAIN = (
+    asyncpg.DeadlockDetectedError,
+    asyncpg.SerializationError,
+    asyncpg.InvalidCachedStatementError,  # a migration changed the table under a prepared statement
+)
 _BROKEN = (
     asyncpg.PostgresConnectionError,
     asyncpg.IdleInTransactionSessionTimeoutError,
@@ -91,16 +95,15 @@ class Database:
             raise ConfigError("database_url is not set.")
         records = RecordTables(settings.record_tables)
         with reaching():
-            # No named prepared statements: a transaction-mode pooler may stand in between.
+            place = address(settings.database_url.get_secret_value())
             pool = await asyncpg.create_pool(
-                **address(settings.database_url.get_secret_value()),
+                **place,
+                **await session_options(place, timeout_s=_ACQUIRE_S),
                 min_size=1,
                 max_size=settings.database_pool_size,
                 command_timeout=_COMMAND_S,
                 timeout=_ACQUIRE_S,
-                statement_cache_size=0,
                 reset=_nothing_to_reset,
-                server_settings={"application_name": "jobrunner"},
             )
         try:
             async with mapped_errors(), pool.acquire() as connection:

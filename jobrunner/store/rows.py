@@ -33,7 +33,7 @@ class NewJob:
     retries: int
     user_id: str | None = None
     record_id: str | None = None
-    metadata: Mapping[str, Any] | None = None
+    metadata: bytes | None = None
     idempotency_scope: str = ""
     idempotency_key: str | None = None
     digest: str | None = None
@@ -209,7 +209,14 @@ def job_columns(jobs: Sequence[NewJob]) -> list[list[Any]]:
     """The arrays that `insert_jobs` unnests."""
     return columns(
         (job.id, job.task, job.module, job.params.decode(), job.queue, job.user_id, job.record_id)
-        + (to_json(job.metadata), job.idempotency_scope, job.idempotency_key, job.digest, job.retries, job.run_at)
+        + (
+            job.metadata and job.metadata.decode(),
+            job.idempotency_scope,
+            job.idempotency_key,
+            job.digest,
+            job.retries,
+            job.run_at,
+        )
         + (job.delay_s, job.webhook)
         for job in jobs
     )
