@@ -59,9 +59,15 @@ if redis.call('LLEN', KEYS[2]) < tonumber(ARGV[4]) then redis.call('LPUSH', KEYS
 _CLAIM = """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, ARGV[1])
-local holds = cjson.decode(ARGV[2])
-for _, id in ipairs(due) do
+local limit, holds = tonumber(ARGV[1]), cjson.decode(ARGV[2])
+local first = redis.call('ZRANGE', KEYS[1], 0, limit, 'WITHSCORES')
+local due, wait = {}, false
+for i = 1, #first, 2 do
+  local id = first[i]
+  wait = first[i + 1] - now
+  if wait > 0 or #due == limit then break end
+  wait = false
+  due[#due + 1] = id
   local hold = holds['']
   local payload = redis.pcall('GET', 'arq:job:' .. id)
   if type(payload) == 'string' then
@@ -72,11 +78,8 @@ for _, id in ipairs(due) do
   redis.call('SET', 'arq:in-progress:' .. id, '1', 'PX', hold)
 end
 if #due == 0 then redis.call('SET', KEYS[3], now, 'PX', 60000) end
-local head = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
-if head[2] and tonumber(head[2]) <= now then
-  if redis.call('LLEN', KEYS[2]) == 0 then redis.call('LPUSH', KEYS[2], '1') end
-end
-return {due, head[2] and string.format('%.0f', head[2] - now) or false}
+if wait and wait <= 0 and redis.call('LLEN', KEYS[2]) == 0 then redis.call('LPUSH', KEYS[2], '1') end
+return {due, wait and string.format('%.0f', wait) or false}
 """
 
 # A script, since packing some commands for each job would cost Python more than all else that it does at a job's end.

@@ -69,6 +69,8 @@ class WorkerLoop:
             lease_s=settings.worker.lease_s,
             worker=None if ward is None else ward.worker,
         )
+        self._rescue = Rescue(runtime.store, runtime.queue, runtime.notices, self._lease)
+        self._wards = Wards(runtime, self._rescue)
         self._claims = Claims(
             runtime.store,
             runtime.queue,
@@ -76,12 +78,11 @@ class WorkerLoop:
             runtime.tasks,
             worker=lambda: self._lease.worker,
             running=lambda: self._running,
+            suspected=self._wards.suspected,
             suspicion=suspicion,
         )
         self._tools = Tools.of(runtime, self._lease, Batcher(self._save_steps))
         self._ends = Ends(runtime.store, runtime.queue, runtime.notices, self._lease)
-        self._rescue = Rescue(runtime.store, runtime.queue, runtime.notices, self._lease)
-        self._wards = Wards(runtime, self._rescue)
         self._running: dict[UUID, Attempt] = {}
         self._attempts: set[asyncio.Task[None]] = set()
         self._stuck: set[asyncio.Task[Any]] = set()
@@ -125,7 +126,12 @@ class WorkerLoop:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._runtime.notices.listening(CANCEL, self._cancel))
             await stack.enter_async_context(self._runtime.notices.listening(HOOKED, self._tools.hints.heard))
-            running = [asyncio.create_task(forever(service), name=service.name) for service in self._services()]
+            running = [
+                asyncio.create_task(
+                    forever(service, self._wards.rest if service is self._wards else asyncio.sleep), name=service.name
+                )
+                for service in self._services()
+            ]
             try:
                 yield
             finally:

@@ -17,9 +17,9 @@ from jobrunner.runtime import Runtime, opened
 from jobrunner.settings import Settings
 from jobrunner.settings.tables import Worker
 from jobrunner.store.queries import _statements
-from jobrunner.worker.loop import WorkerLoop
+from jobrunner.worker import wards
+from jobrunner.worker.loop import IDLE_S, WorkerLoop
 from jobrunner.worker.upkeep import Rescue
-from jobrunner.worker.wards import Wards
 from tests.integration.worker.conftest import SOON_S, Play, act, ended, play, until
 from tests.workers import at_work
 
@@ -27,7 +27,7 @@ JOBS = 100
 JOB_BYTES = 24 * 1024
 """The most that Python may hold for one job in flight; the bound of the whole process is 48 KiB."""
 
-WARDS_EVERY_S = Wards.every_s  # before the tests here hasten them
+WARDS_IDLE_S = wards.IDLE_S  # before the tests here hasten them
 NAMES = {text: name for name, text in _statements().items()}
 OF_JOBS = {"insert_jobs", "jobs_by_id_or_key", "claim", "look_up", "finish"}
 ENVELOPE = {"BEGIN;", "COMMIT;"}
@@ -82,6 +82,7 @@ async def submitted(runtime: Runtime, word: str) -> list[Job]:
     made = (runtime.client.submit(play, Play(act=word), SubmitOptions()) for _ in range(JOBS))
     jobs = await asyncio.gather(*made)
     await runtime.client.telling.drain()
+    await runtime.notices.changes.drain()
     return jobs
 
 
@@ -92,12 +93,14 @@ async def nothing(ctx: TaskContext) -> None:
 async def test_a_hundred_submits_are_one_statement_and_one_push(
     runtime: Runtime, statements: Statements, redis: ArqRedis
 ) -> None:
+    await submitted(runtime, act(nothing))  # loads the scripts
+    statements.counts.clear()
     before = await commands(redis)
     await submitted(runtime, act(nothing))
     assert statements.of_jobs() == {"insert_jobs": 1}
     made = await commands(redis) - before
-    assert made["evalsha"] + made["eval"] <= 2  # the second where the script was not loaded yet
-    assert made["zadd"] == JOBS
+    assert made["evalsha"] == len(["push", "append"])
+    assert made["zadd"] == made["xadd"] == JOBS
 
 
 async def test_a_hundred_jobs_are_one_claim_and_one_finish(
@@ -146,15 +149,29 @@ async def test_a_job_in_flight_holds_little_memory(runtime: Runtime) -> None:
         await ended(runtime, jobs[-1].id)
 
 
-async def test_an_idle_worker_asks_less_than_one_thing_a_second(runtime: Runtime, statements: Statements) -> None:
+async def test_an_idle_worker_asks_less_than_one_thing_a_second(
+    runtime: Runtime, statements: Statements, redis: ArqRedis
+) -> None:
     worker = WorkerLoop(runtime)
     await worker._lease.take()
-    per_s = {}
+    await asyncio.gather(*(runtime.queue.depth() for _ in range(2)))  # connecting takes commands of its own
+    sql, told = dict[str, float](), dict[str, float]()
     for service in worker._services():
-        asked = []
+        asked, commanded = [], []
         for _ in range(2):  # some do more in their first round, some in all others
             statements.counts.clear()
+            before = await commands(redis)
             await (service.take_from() if isinstance(service, Rescue) else service.run_once())
             asked.append(statements.counts.total())
-        per_s[service.name] = max(asked) / (WARDS_EVERY_S if isinstance(service, Wards) else service.every_s)
-    assert sum(per_s.values()) < 1, per_s
+            commanded.append(_since(before, await commands(redis)))
+        every_s = WARDS_IDLE_S if isinstance(service, wards.Wards) else service.every_s
+        sql[service.name], told[service.name] = max(asked) / every_s, commanded[0] / every_s  # its turn comes once
+    before = await commands(redis)
+    assert not (await worker._claims.take(1))[0]
+    told["claim"] = (_since(before, await commands(redis)) + 1) / IDLE_S  # and the command that it sleeps in
+    assert sum(sql.values()) < 1, sql
+    assert sum(told.values()) < 1, told
+
+
+def _since(before: Counter[str], after: Counter[str]) -> int:
+    return (after - before).total() - (after - before)["info"]
