@@ -1,6 +1,6 @@
 """What happened, as data. Logs, metrics and streams subscribe; the code that emits knows none of them.
 
-Emitting costs one truth test when nobody listens, and a listener's error never reaches the emitter.
+Emitting allocates nothing where nobody listens for that level, and a listener's error never reaches the emitter.
 """
 
 import contextlib
@@ -22,14 +22,16 @@ class Event:
 
 
 Listener = Callable[[Event], None]
-_listeners: list[Listener] = []
+_listeners: list[tuple[int, Listener]] = []
+"""Each with the lowest level that it wants to hear of."""
 
 
 def emit(name: str, level: int = logging.INFO, /, **fields: Any) -> None:
-    if not _listeners:
-        return
-    event = Event(name, level, fields)
-    for listener in _listeners:
+    event = None
+    for lowest, listener in _listeners:
+        if level < lowest:
+            continue
+        event = event or Event(name, level, fields)
         try:
             listener(event)
         except Exception:  # noqa: BLE001  # a broken listener must not break what it listens to
@@ -37,9 +39,10 @@ def emit(name: str, level: int = logging.INFO, /, **fields: Any) -> None:
 
 
 @contextlib.contextmanager
-def subscribe(listener: Listener) -> Iterator[None]:
-    _listeners.append(listener)
+def subscribe(listener: Listener, *, level: int = logging.NOTSET) -> Iterator[None]:
+    """Call `listener` for each event of `level` and above while the block runs."""
+    _listeners.append((level, listener))
     try:
         yield
     finally:
-        _listeners.remove(listener)
+        _listeners.remove((level, listener))

@@ -9,6 +9,7 @@ worker for its wards) starts another when it ends; `jobrunner up` is one process
 
 import asyncio
 import faulthandler
+import gc
 import logging
 import sys
 import threading
@@ -24,11 +25,15 @@ from pydantic import SecretStr
 
 from jobrunner.events import Event, emit, subscribe
 from jobrunner.redaction import STARS, escaped, redacted
+from jobrunner.settings.tables import LogLevel
 
 _STALL_S = 1.0
 """A loop that stands still for longer delays everybody else's work: its culprit is logged."""
 
 _BEAT_S = 0.25
+
+_GARBAGE = 25_000
+"""Objects more than before, until those that may be garbage are looked for: some MiB, and some ms."""
 
 _TRACEBACKS = structlog.processors.ExceptionRenderer(
     structlog.tracebacks.ExceptionDictTransformer(show_locals=False)  # locals hold requests, and secrets in them
@@ -36,13 +41,11 @@ _TRACEBACKS = structlog.processors.ExceptionRenderer(
 
 
 @contextmanager
-def observing(*, level: int = logging.INFO) -> Iterator[None]:
+def observing(level: LogLevel = "INFO") -> Iterator[None]:
     """Log every event of `level` and above to stderr while the block runs, and warnings of libraries."""
     logger = _logger(human=sys.stderr.isatty())
 
     def log(event: Event) -> None:
-        if event.level < level:
-            return
         fields = dict(event.fields)
         exception = fields.pop("exception", None)
         if isinstance(exception, BaseException):
@@ -52,7 +55,7 @@ def observing(*, level: int = logging.INFO) -> Iterator[None]:
     heard = _Heard(logger)
     logging.getLogger().addHandler(heard)
     try:
-        with subscribe(log):
+        with subscribe(log, level=logging.getLevelNamesMapping()[level]):
             yield
     finally:
         logging.getLogger().removeHandler(heard)
@@ -116,6 +119,17 @@ def _write_traceback(stream: TextIO, exc_info: _ExcInfo) -> None:
     """Behind a mark on each line: an error's own words could else look like the next event."""
     told = redacted("".join(traceback.format_exception(*exc_info)))
     stream.writelines(f"\n  | {escaped(line)}" for line in told.splitlines())
+
+
+def collect_rarely() -> None:
+    """For a process that is ready and will run for long: what is loaded stays, and garbage is looked for seldom.
+
+    A batch of jobs is tens of thousands of objects that go by themselves. By default the garbage collector looks
+    through all of them, and all that was imported, again and again: a quarter of a busy worker's time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_GARBAGE)
 
 
 @asynccontextmanager

@@ -1,6 +1,7 @@
 """The guard at the door: who asks, under which name, from which page, and what they may do."""
 
 import ipaddress
+from functools import lru_cache
 
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
@@ -93,6 +94,7 @@ def refuse_strangers(settings: Settings) -> None:
     )
 
 
+@lru_cache(maxsize=256)
 def is_loopback(host: str) -> bool:
     """Whether `host`, a name or an address, surely means this machine and nobody else can reach it."""
     try:
@@ -109,6 +111,7 @@ def _check_scope(caller: Caller, scope: Scope) -> None:
         )
 
 
+@lru_cache(maxsize=256)  # a client sends the same one each time
 def _name_in(host: str) -> str:
     """`host[:port]` without its port; nothing for what is no host."""
     try:

@@ -41,6 +41,8 @@ NOWHERE: Position = (0, 0)
 Kind = Literal["status", "progress", "step"]
 
 _PAGE = 1000
+_BREATH_S = 0.01
+"""Between two appends: of jobs that come one by one, a hundred go in one, and no watcher notices."""
 _ERROR_CHARS = 500
 _POSITION = re.compile(r"(\d{1,20})-(\d{1,20})")
 _APPEND = """
@@ -153,6 +155,7 @@ class Changes:
                     await self._append(keys=[KEY], args=[HELD, *arguments])
             except Unavailable as error:
                 emit("redis.untold", logging.WARNING, changes=len(page), error=str(error))
+            await asyncio.sleep(_BREATH_S)
 
     # ---- reading -------------------------------------------------------------------------------
 
@@ -197,8 +200,9 @@ class Changes:
 
 
 def _change(job: Job, kind: Kind, **said: Any) -> Change:
-    whose = {"id": job.id, "task": job.task, "module": job.module, "user_id": job.user_id, "attempt": job.fence}
-    return Change(str(job.id), kind, orjson.dumps({**whose, **said}, option=orjson.OPT_UTC_Z))
+    job_id = str(job.id)
+    whose = {"id": job_id, "task": job.task, "module": job.module, "user_id": job.user_id, "attempt": job.fence}
+    return Change(job_id, kind, orjson.dumps({**whose, **said}, option=orjson.OPT_UTC_Z))
 
 
 def _sound(kind: str, data: dict[str, Any]) -> bool:

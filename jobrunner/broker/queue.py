@@ -15,7 +15,7 @@ from typing import Any, cast
 from uuid import UUID
 
 import orjson
-from arq.constants import in_progress_key_prefix, job_key_prefix, result_key_prefix, retry_key_prefix
+from arq.constants import in_progress_key_prefix
 from redis.exceptions import ResponseError
 
 from jobrunner.broker.connection import CONNECT_S, make_redis, mapped_errors
@@ -59,9 +59,15 @@ if redis.call('LLEN', KEYS[2]) < tonumber(ARGV[4]) then redis.call('LPUSH', KEYS
 _CLAIM = """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, ARGV[1])
-local holds = cjson.decode(ARGV[2])
-for _, id in ipairs(due) do
+local limit, holds = tonumber(ARGV[1]), cjson.decode(ARGV[2])
+local first = redis.call('ZRANGE', KEYS[1], 0, limit, 'WITHSCORES')
+local due, wait = {}, false
+for i = 1, #first, 2 do
+  local id = first[i]
+  wait = first[i + 1] - now
+  if wait > 0 or #due == limit then break end
+  wait = false
+  due[#due + 1] = id
   local hold = holds['']
   local payload = redis.pcall('GET', 'arq:job:' .. id)
   if type(payload) == 'string' then
@@ -72,11 +78,18 @@ for _, id in ipairs(due) do
   redis.call('SET', 'arq:in-progress:' .. id, '1', 'PX', hold)
 end
 if #due == 0 then redis.call('SET', KEYS[3], now, 'PX', 60000) end
-local head = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
-if head[2] and tonumber(head[2]) <= now then
-  if redis.call('LLEN', KEYS[2]) == 0 then redis.call('LPUSH', KEYS[2], '1') end
+if wait and wait <= 0 and redis.call('LLEN', KEYS[2]) == 0 then redis.call('LPUSH', KEYS[2], '1') end
+return {due, wait and string.format('%.0f', wait) or false}
+"""
+
+# A script, since packing some commands for each job would cost Python more than all else that it does at a job's end.
+_FORGET = """
+for i = 2, #ARGV, 2 do
+  local id = ARGV[i]
+  if ARGV[i + 1] ~= '' then redis.call('SET', 'arq:result:' .. id, ARGV[i + 1], 'PX', ARGV[1]) end
+  redis.call('ZREM', KEYS[1], id)
+  redis.call('DEL', 'arq:job:' .. id, 'arq:in-progress:' .. id, 'arq:retry:' .. id)
 end
-return {due, head[2] and string.format('%.0f', head[2] - now) or false}
 """
 
 
@@ -133,12 +146,12 @@ def deserialize(raw: bytes) -> dict[str, Any]:
 def result_payload(job: Job, queue: str) -> bytes:
     """A finished job in arq's shape; `r` is the result, or the error record where `s` is false."""
     success = job.status is Status.COMPLETED
-    started = job.started_at or job.created_at
+    started, job_id = job.started_at or job.created_at, str(job.id)
     return orjson.dumps(
         {
             "t": job.fence,
             "f": job.task,
-            "a": [str(job.id)],
+            "a": [job_id],
             "k": {},
             "et": to_ms(job.created_at),
             "s": success,
@@ -146,7 +159,7 @@ def result_payload(job: Job, queue: str) -> bytes:
             "st": to_ms(started),
             "ft": to_ms(job.completed_at or job.updated_at),
             "q": queue,
-            "id": str(job.id),
+            "id": job_id,
         }
     )
 
@@ -161,6 +174,7 @@ class Queue:
         self._blocking = make_redis(url, connections=1, answer_s=None)
         self._push = self._redis.register_script(_PUSH)
         self._claim = self._redis.register_script(_CLAIM)
+        self._forget = self._redis.register_script(_FORGET)
 
     async def aclose(self) -> None:
         await self._redis.aclose(close_connection_pool=True)
@@ -215,20 +229,17 @@ class Queue:
         """Take ended jobs out of the queue and leave their results, as arq does."""
         if not jobs:
             return
-        ids = [str(job.id) for job in jobs]
-        async with mapped_errors(), self._redis.pipeline(transaction=True) as pipe:
-            for job in jobs:
-                pipe.set(f"{result_key_prefix}{job.id}", result_payload(job, self.name), px=RESULT_MS)
-            _forget(pipe, self.name, ids)
-            await pipe.execute()
+        await self._take_out({str(job.id): result_payload(job, self.name) for job in jobs})
 
     async def drop(self, ids: Collection[str]) -> None:
         """Forget ids that are no jobs of ours, or none that still has to run."""
-        if not ids:
-            return
-        async with mapped_errors(), self._redis.pipeline(transaction=True) as pipe:
-            _forget(pipe, self.name, ids)
-            await pipe.execute()
+        if ids:
+            await self._take_out(dict.fromkeys(ids, b""))
+
+    async def _take_out(self, results: Mapping[str, bytes]) -> None:
+        arguments = [part for id, result in results.items() for part in (id.encode(errors=_FOREIGN), result)]
+        async with mapped_errors():
+            await self._forget(keys=[self.name], args=[RESULT_MS, *arguments])
 
     async def scores(self, ids: Sequence[str]) -> list[float | None]:
         """When each id is due in the queue, in ms; None for an id it does not hold."""
@@ -273,14 +284,12 @@ class Queue:
             _, marker, server = await pipe.execute()
         return f"{server.get('run_id')}:{marker.decode()}"
 
+    async def forget(self) -> None:
+        """Delete the queue itself, once nobody uses it."""
+        async with mapped_errors():
+            await self._redis.delete(self.name, self._wake, self._asked)
+
     async def depth(self) -> int:
         """How many ids the queue holds, running ones included; also the cheapest question there is."""
         async with mapped_errors():
             return int(await self._redis.zcard(self.name))
-
-
-def _forget(pipe: Any, queue: str, ids: Collection[str]) -> None:
-    prefixes = (job_key_prefix, in_progress_key_prefix, retry_key_prefix)
-    raw = [job_id.encode(errors=_FOREIGN) for job_id in ids]
-    pipe.zrem(queue, *raw)
-    pipe.delete(*(prefix.encode() + job_id for job_id in raw for prefix in prefixes))

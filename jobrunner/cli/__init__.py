@@ -17,6 +17,7 @@ COMMANDS = {
     "worker": ("working", "A worker alone; the same as `arq jobrunner.worker.WorkerSettings`."),
     "sandbox": ("local", "The providers' stand-in alone."),
     "migrate": ("migrating", "Bring the database to this version's schema."),
+    "bench": ("benching", "Measure how fast this machine runs jobs, and what limits it."),
     "demo": ("demonstrating", "Draw a short story's cast and scenes, all at once."),
     "submit": ("submitting", "Submit a job: TASK key=value ..."),
     "jobs": ("looking", "List jobs, the newest first."),

@@ -38,7 +38,7 @@ def deploy(name: str, symbol: str, as_json: bool, data_dir: Path | None) -> None
     request = DeployRequest(name, symbol, secrets.token_hex(32))
 
     async def program(_signals: Signals) -> None:
-        with observing(level=logging.WARNING):
+        with observing("WARNING"):
             async with opened(resolve(settings_of(data_dir))) as runtime:
                 made = (await _deployed(runtime, request)).meta
         if as_json:

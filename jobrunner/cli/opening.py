@@ -1,6 +1,5 @@
 """Opens jobrunner for one command."""
 
-import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,7 +14,7 @@ from jobrunner.runtime import opened, resolve
 @asynccontextmanager
 async def opened_client(data_dir: Path | None) -> AsyncIterator[Client]:
     """Raises ConfigError (also for a database that was not migrated) and Unavailable."""
-    with observing(level=logging.WARNING):
+    with observing("WARNING"):
         async with opened(resolve(settings_of(data_dir))) as runtime:
             missing = await runtime.store.missing_migrations()
             if missing:

@@ -11,7 +11,7 @@ from jobrunner.api import serving
 from jobrunner.cli.process import Signals, data_dir_option, json_option, run, settings_of
 from jobrunner.cli.showing import console, to_json
 from jobrunner.cli.standin import greet, standing_in
-from jobrunner.observe import observing, watched
+from jobrunner.observe import collect_rarely, observing, watched
 from jobrunner.runtime import opened, resolve
 from jobrunner.settings import Settings
 from jobrunner.worker.loop import WorkerLoop
@@ -35,7 +35,7 @@ def up(host: str | None, port: int | None, as_json: bool, data_dir: Path | None)
 
     async def program(signals: Signals) -> None:
         async with AsyncExitStack() as stack:
-            stack.enter_context(observing())
+            stack.enter_context(observing(settings.log_level))
             await stack.enter_async_context(watched(settings.worker.watchdog_s))
             standin = await stack.enter_async_context(standing_in(settings))
             runtime = await stack.enter_async_context(opened(standin.settings))
@@ -46,6 +46,7 @@ def up(host: str | None, port: int | None, as_json: bool, data_dir: Path | None)
             ready = asyncio.create_task(worker.ready.wait(), name="worker is ready")
             await asyncio.wait([working, ready], return_when=asyncio.FIRST_COMPLETED)
             if ready.done():
+                collect_rarely()
                 if standin.servers is not None:
                     standin.servers.announce(sandbox_url=standin.sandbox_url, api_url=api_url)
                 greet(standin, api_url, as_json=as_json)
@@ -67,10 +68,11 @@ def serve(host: str | None, port: int | None, as_json: bool, data_dir: Path | No
 
     async def program(signals: Signals) -> None:
         async with AsyncExitStack() as stack:
-            stack.enter_context(observing())
+            stack.enter_context(observing(settings.log_level))
             await stack.enter_async_context(watched(settings.worker.watchdog_s))
             runtime = await stack.enter_async_context(opened(resolve(settings)))
             api_url = await stack.enter_async_context(serving(runtime))
+            collect_rarely()
             if as_json:
                 print(to_json({"event": "ready", "api": api_url}), flush=True)
             else:

@@ -1,5 +1,7 @@
 """The verbs: submit, cancel, retry, get, search, wait. API, command line and `.delay` all speak through here."""
 
+import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -24,18 +26,25 @@ from jobrunner.errors import (
     InvalidParams,
     InvalidRequest,
     NotFound,
+    RequestError,
     UnknownTask,
 )
 from jobrunner.events import emit
 from jobrunner.failpoints import hit
 from jobrunner.job import Job, Status
 from jobrunner.store.deliveries import Disabled
-from jobrunner.store.postgres import Store
+from jobrunner.store.postgres import Inserted, Store
 from jobrunner.store.rows import Filter, NewJob, Step
 from jobrunner.tasks.params import check_urls
 from jobrunner.work import Artifact
 
 _CANCEL_RECORD = {"code": "cancelled", "message": "Cancelled on request before it ran.", "retryable": False}
+
+
+_PAGE = 1000
+
+Asked = tuple[TaskSpec[Any, Any], BaseModel, SubmitOptions]
+"""One of many: what `submit` takes."""
 
 
 @dataclass(slots=True)
@@ -48,12 +57,14 @@ class Client:
     tasks: Mapping[str, TaskSpec[Any, Any]]
     check_webhook: Callable[[str], None]
     check_url: Callable[[str], None]
-    _submits: Batcher[NewJob, tuple[Job, str | None]] = field(init=False)
+    _submits: Batcher[NewJob, Inserted] = field(init=False)
+    _pages: asyncio.Semaphore = field(init=False)
     telling: Telling = field(init=False)
     _waiting: Waiting = field(init=False)
 
     def __post_init__(self) -> None:
         self._submits = Batcher(self._write)
+        self._pages = asyncio.Semaphore(2)  # while Postgres writes one, the next is made
         self.telling = Telling(self.queue, self.notices.changes)
         self._waiting = Waiting(self.store, self.notices)
         self.store.deliveries.listen(self.telling.push)
@@ -103,6 +114,42 @@ class Client:
         Raises InvalidParams, UrlNotAllowed (`webhook`, files in `params`), Forbidden, IdempotencyMismatch, and
         Unavailable (kept or not, nobody knows: an idempotency key makes it safe to come again).
         """
+        new = self._new(spec, params, options, caller_user=caller_user, id=id)
+        try:
+            return _kept(new, await self._submits.add(new))
+        except InvalidRequest as error:
+            raise InvalidParams(f"{spec.name}: {error}") from error
+
+    async def submit_many(self, asked: Sequence[Asked]) -> list[Job | RequestError]:
+        """As `submit`, a thousand in a statement, each judged for itself: in its place stands its row or what is wrong.
+
+        Raises Unavailable: some were kept or not, nobody knows.
+        """
+        pages = [asked[first : first + _PAGE] for first in range(0, len(asked), _PAGE)]
+        return [each for page in await asyncio.gather(*map(self._submit_page, pages)) for each in page]
+
+    async def _submit_page(self, page: Sequence[Asked]) -> list[Job | RequestError]:
+        async with self._pages:
+            judged = [self._judged(*each) for each in page]
+            results = iter(await self._write([each for each in judged if isinstance(each, NewJob)]))
+            return [_answer(each, next(results)) if isinstance(each, NewJob) else each for each in judged]
+
+    def _judged(self, spec: TaskSpec[Any, Any], params: BaseModel, options: SubmitOptions) -> NewJob | RequestError:
+        try:
+            return self._new(spec, params, options)
+        except RequestError as error:
+            return error
+
+    def _new(
+        self,
+        spec: TaskSpec[Any, Any],
+        params: BaseModel,
+        options: SubmitOptions,
+        *,
+        caller_user: str | None = None,
+        id: UUID | None = None,
+    ) -> NewJob:
+        """Raises what `submit` does before it asks Postgres."""
         if options.webhook is not None:
             self.check_webhook(options.webhook)
         check_urls(params, self.check_url)
@@ -112,23 +159,15 @@ class Client:
                 f"record_id: a job of {spec.name} writes to that row of the application's own table, and nobody knows "
                 f"whether it is {caller_user!r}'s. Leave record_id out, or use a key that is bound to no user."
             )
-        try:
-            job, digest = await self._submits.add(new)
-        except InvalidRequest as error:
-            raise InvalidParams(f"{spec.name}: {error}") from error
-        if digest is not None and digest != new.digest:
-            raise IdempotencyMismatch(
-                f"The idempotency key {new.idempotency_key!r} was used for job {job.id} with another request. "
-                "Send the same request again, or a new key."
-            )
-        return job
+        return new
 
-    async def _write(self, jobs: list[NewJob]) -> Sequence[tuple[Job, str | None] | BaseException]:
+    async def _write(self, jobs: list[NewJob]) -> Sequence[Inserted | BaseException]:
         """Commit first, then push: the row is the job, the push is a hint."""
         results = await self.store.insert(jobs)
         await hit("submit.committed")
         created = [result[0] for result in results if isinstance(result, tuple) and result[1] is None]
         self.telling.push(created)
+        emit("jobs.submitted", logging.DEBUG, jobs=len(created))
         for job in created:
             emit("job.submitted", job_id=str(job.id), task=job.task, user_id=job.user_id)
         return results
@@ -245,3 +284,26 @@ class Client:
         """The job once it has ended. Raises NotFound, TimeoutError (the job goes on)."""
         job = await self.get(job_id)
         return job if job.status.terminal else await self._waiting.until_ended(job_id, timeout_s)
+
+
+def _kept(new: NewJob, inserted: Inserted) -> Job:
+    """Raises IdempotencyMismatch."""
+    job, digest = inserted
+    if digest is not None and digest != new.digest:
+        raise IdempotencyMismatch(
+            f"The idempotency key {new.idempotency_key!r} was used for job {job.id} with another request. "
+            "Send the same request again, or a new key."
+        )
+    return job
+
+
+def _answer(new: NewJob, result: Inserted | BaseException) -> Job | RequestError:
+    """Raises what is no fault of the request's."""
+    try:
+        if isinstance(result, InvalidRequest):
+            return InvalidParams(f"{new.task}: {result}")
+        if isinstance(result, BaseException):
+            raise result
+        return _kept(new, result)
+    except RequestError as error:
+        return error

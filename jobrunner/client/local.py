@@ -9,7 +9,7 @@ from typing import Any, BinaryIO, Unpack
 from uuid import UUID
 
 from jobrunner import shown
-from jobrunner.client import Client
+from jobrunner.client import Asked, Client
 from jobrunner.client.showing import show_artifact, show_job, show_step, show_task
 from jobrunner.client.uploads import Uploads
 from jobrunner.declare import SubmitOptions
@@ -31,19 +31,30 @@ class Local(Verbs):
     uploads: Uploads
 
     async def submit(self, task: Task, params: Params, options: SubmitOptions = PLAIN) -> SubmittedJob[Any]:
-        spec = self.client.task(task) if isinstance(task, str) else task
-        checked = params if isinstance(params, spec.params) else spec.validate(as_json(params))
-        job = await self.client.submit(spec, checked, options)
-        return SubmittedJob(job.id, self, None if isinstance(task, str) else spec.result)
+        return self._submitted(await self.client.submit(*self._asked(task, params, options)), task)
 
     async def submit_many(self, submissions: Sequence[Submission]) -> list[SubmittedJob[Any] | JobrunnerError]:
-        return await asyncio.gather(*map(self._submit_one, submissions))
+        asked = [self._asked_or_error(each) for each in submissions]
+        kept = iter(await self.client.submit_many([each for each in asked if not isinstance(each, RequestError)]))
+        answers = [each if isinstance(each, RequestError) else next(kept) for each in asked]
+        return [
+            each if isinstance(each, RequestError) else self._submitted(each, submission.task)
+            for each, submission in zip(answers, submissions, strict=True)
+        ]
 
-    async def _submit_one(self, asked: Submission) -> SubmittedJob[Any] | JobrunnerError:
+    def _asked(self, task: Task, params: Params, options: SubmitOptions) -> Asked:
+        """Raises UnknownTask, InvalidParams."""
+        spec = self.client.task(task) if isinstance(task, str) else task
+        return spec, params if isinstance(params, spec.params) else spec.validate(as_json(params)), options
+
+    def _asked_or_error(self, submission: Submission) -> Asked | RequestError:
         try:
-            return await self.submit(asked.task, asked.params, asked.options)
+            return self._asked(submission.task, submission.params, submission.options)
         except RequestError as error:
             return error
+
+    def _submitted(self, job: Job, task: Task) -> SubmittedJob[Any]:
+        return SubmittedJob(job.id, self, None if isinstance(task, str) else task.result)
 
     async def get(self, job_id: UUID) -> shown.Job:
         return await self._shown(await self.client.get(job_id))

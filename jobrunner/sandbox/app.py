@@ -79,11 +79,13 @@ def make_app(data_dir: Path, *, speed: float = 1.0) -> web.Application:
 
 @contextlib.asynccontextmanager
 async def running(
-    data_dir: Path, host: str = "127.0.0.1", port: int = 0, *, speed: float = 1.0
+    data_dir: Path, host: str = "127.0.0.1", port: int = 0, *, speed: float = 1.0, rules: Sequence[Rule] = ()
 ) -> AsyncIterator[Sandbox]:
-    """Serve until the block ends. Port 0 takes the one of last time, or a free one."""
+    """Serve until the block ends, from the start under `rules`. Port 0 takes the one of last time, or a free one."""
+    app = make_app(data_dir, speed=speed)
+    app[STATE].faults.rules.extend(rules)
     runner = web.AppRunner(
-        make_app(data_dir, speed=speed),
+        app,
         handler_cancellation=True,
         access_log=None,
         shutdown_timeout=SHUTDOWN_S,

@@ -30,6 +30,7 @@ from jobrunner.settings.tables import (
     Artifacts,
     Http,
     Keys,
+    LogLevel,
     Mint,
     Net,
     Provider,
@@ -60,6 +61,7 @@ class Settings(BaseSettings):
     database_url: PostgresUrl | None = None
     database_pool_size: Annotated[int, Field(ge=2, le=200)] = 10
     redis_url: RedisUrl | None = None
+    log_level: LogLevel = "INFO"
     data_dir: Path = Path("~/.local/share/jobrunner")
     task_modules: Words = (
         "jobrunner.tasks.image",

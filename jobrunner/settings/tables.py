@@ -16,6 +16,7 @@ def _words(value: Any) -> Any:
 Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(gt=0)]
 Days = Annotated[float, Field(gt=0)]
+LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
 """A list of words; in the environment separated by commas."""
 Identifier = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_$]*(\.[A-Za-z_][A-Za-z0-9_$]*)?$")]

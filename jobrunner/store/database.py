@@ -16,14 +16,18 @@ from jobrunner.job import Job
 from jobrunner.settings import Settings
 from jobrunner.store.outbox import Outbox
 from jobrunner.store.queries import query
-from jobrunner.store.reaching import address, reaching
+from jobrunner.store.reaching import address, reaching, session_options
 from jobrunner.store.record_tables import RecordTables
 from jobrunner.store.rows import Connection, job_of
 
 T = TypeVar("T")
 R = TypeVar("R")
 
-_AGAIN = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+_AGAIN = (
+    asyncpg.DeadlockDetectedError,
+    asyncpg.SerializationError,
+    asyncpg.InvalidCachedStatementError,  # a migration changed the table under a prepared statement
+)
 _BROKEN = (
     asyncpg.PostgresConnectionError,
     asyncpg.IdleInTransactionSessionTimeoutError,
@@ -52,6 +56,13 @@ _SILENCE_S = 10.0
 """A transaction whose client is silent for so long is ended: a worker that froze inside one would keep its locks."""
 _CLOSE_S = 1.0
 _END_IF_SILENT = "SET LOCAL idle_in_transaction_session_timeout = '{seconds:g}s'"
+
+
+async def _nothing_to_reset(_connection: Connection) -> None:
+    """Our connections hold no session state (a pooler would forbid it), so the pool need not ask Postgres to drop any.
+
+    It has rolled back what a cancelled caller left open before it calls this.
+    """
 
 
 @asynccontextmanager
@@ -84,15 +95,15 @@ class Database:
             raise ConfigError("database_url is not set.")
         records = RecordTables(settings.record_tables)
         with reaching():
-            # No named prepared statements: a transaction-mode pooler may stand in between.
+            place = address(settings.database_url.get_secret_value())
             pool = await asyncpg.create_pool(
-                **address(settings.database_url.get_secret_value()),
+                **place,
+                **await session_options(place, timeout_s=_ACQUIRE_S),
                 min_size=1,
                 max_size=settings.database_pool_size,
                 command_timeout=_COMMAND_S,
                 timeout=_ACQUIRE_S,
-                statement_cache_size=0,
-                server_settings={"application_name": "jobrunner"},
+                reset=_nothing_to_reset,
             )
         try:
             async with mapped_errors(), pool.acquire() as connection:
@@ -112,15 +123,18 @@ class Database:
         rows = await self.rows(name, *values)
         return rows[0] if rows else None
 
-    async def move_all(self, name: str, *values: Any) -> list[Job]:
-        """A statement that moves jobs."""
-        return await self.moving(lambda connection: connection.fetch(query(name), *values))
+    async def move_all(self, name: str, *values: Any, ending: bool = True) -> list[Job]:
+        """A statement that moves jobs; `ending` False: it ends none of them."""
+        lone = not ending and not self.records
+        return await self.moving(lambda connection: connection.fetch(query(name), *values), lone=lone)
 
     async def move(self, name: str, *values: Any) -> Job | None:
         jobs = await self.move_all(name, *values)
         return jobs[0] if jobs else None
 
-    async def moving(self, work: Callable[[Connection], Awaitable[list[asyncpg.Record]]]) -> list[Job]:
+    async def moving(
+        self, work: Callable[[Connection], Awaitable[list[asyncpg.Record]]], *, lone: bool = False
+    ) -> list[Job]:
         """Run `work`, which answers the rows of the jobs that it moved, with what must follow in its transaction.
 
         The application's own rows are kept in step, and deliveries tell webhooks of the jobs that ended.
@@ -131,22 +145,28 @@ class Database:
             await self.records.mirror(connection, jobs)
             return jobs, await self.outbox.fill(connection, jobs)
 
-        jobs, deliveries = await self.transaction(moved)
+        jobs, deliveries = await self.transaction(moved, lone=lone)
         self.on_deliveries(deliveries)
         return jobs
 
-    async def transaction(self, work: Callable[[Connection], Awaitable[R]], *, repeatable: bool = False) -> R:
+    async def transaction(
+        self, work: Callable[[Connection], Awaitable[R]], *, repeatable: bool = False, lone: bool = False
+    ) -> R:
         """Run `work` in one transaction, again after a deadlock or serialization failure.
 
         `repeatable`: done twice it is done once, so it is run again also where the answer to its COMMIT was lost.
+        `lone`: only its first statement writes, which Postgres commits by itself: it is spared three round trips.
         """
         again = (*_AGAIN, *_BROKEN) if repeatable else _AGAIN
         async with mapped_errors():
             for tried in range(1, _TRIES + 1):
                 try:
-                    async with self.pool.acquire(timeout=_ACQUIRE_S) as connection, connection.transaction():
-                        await connection.execute(_END_IF_SILENT.format(seconds=_SILENCE_S))
-                        return await work(connection)
+                    async with self.pool.acquire(timeout=_ACQUIRE_S) as connection:
+                        if lone:
+                            return await work(connection)
+                        async with connection.transaction():
+                            await connection.execute(_END_IF_SILENT.format(seconds=_SILENCE_S))
+                            return await work(connection)
                 except again as error:
                     if tried == _TRIES:
                         raise Unavailable(f"Postgres gave up {_TRIES} times over: {error}") from error

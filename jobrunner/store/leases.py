@@ -78,6 +78,8 @@ class Leases:
             records = to_json(CRASH_RECORD), to_json(LOSS_RECORD), to_json(CANCEL_RECORD)
             return await connection.fetch(query("rescue_jobs"), worker, CRASH_LIMIT, *records)
 
+        if not await self._db.rows("overdue_worker", gone):  # mostly: a look is one round trip, a transaction four
+            return None
         jobs = await self._db.moving(work)
         return None if worker is None else jobs
 

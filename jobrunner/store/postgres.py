@@ -81,16 +81,17 @@ class Store:
     async def _insert(self, jobs: Sequence[NewJob]) -> list[Inserted | BaseException]:
         async def work(connection: Connection) -> list[asyncpg.Record]:
             created = await connection.fetch(query("insert_jobs"), *job_columns(jobs))
-            await self._db.records.mirror(connection, [job_of(row) for row in created])
+            if self._db.records:
+                await self._db.records.mirror(connection, [job_of(row) for row in created])
             if len(created) == len(jobs):
                 return created
             named = columns((job.id, job.idempotency_scope, job.idempotency_key) for job in jobs)
             return await connection.fetch(query("jobs_by_id_or_key"), *named)
 
-        rows = await self._db.transaction(work, repeatable=True)
+        rows = await self._db.transaction(work, repeatable=True, lone=not self._db.records)
         ours = {row["id"]: job_of(row) for row in rows}
         by_key = {
-            (row["idempotency_scope"], row["idempotency_key"]): (job_of(row), row["request_digest"]) for row in rows
+            (row["idempotency_scope"], row["idempotency_key"]): (ours[row["id"]], row["request_digest"]) for row in rows
         }
         return [
             (ours[job.id], None) if job.id in ours else by_key[job.idempotency_scope, job.idempotency_key]
@@ -165,7 +166,8 @@ class Store:
     ) -> list[Job]:
         """Take the named jobs that are due, or (`ids` None) whatever is due; each with a higher fence."""
         wanted = None if ids is None else list(ids)
-        return await self._db.move_all("claim", worker, queue, list(tasks), limit, wanted, suspicion)
+        asked = (worker, queue, list(tasks), limit, wanted, suspicion)
+        return await self._db.move_all("claim", *asked, ending=False)
 
     async def held(self, worker: UUID) -> list[Job]:
         return [job_of(row) for row in await self._db.rows("held_jobs", worker)]
@@ -237,10 +239,11 @@ class Store:
         limit: int,
     ) -> list[Job]:
         """Take in rows that an application inserted; `judge` answers (module, retries) or the error to fail with."""
+        wanted = (list(tasks), limit)
 
         async def work(connection: Connection) -> list[asyncpg.Record]:
             moved: list[asyncpg.Record] = []
-            for row in await connection.fetch(query("foreign_jobs"), list(tasks), limit):
+            for row in await connection.fetch(query("foreign_jobs"), *wanted):
                 verdict = judge(job_of(row))
                 if isinstance(verdict, tuple):
                     taken = await connection.fetch(query("adopt_job"), row["id"], *verdict, queue)
@@ -249,6 +252,8 @@ class Store:
                 moved += taken
             return moved
 
+        if not await self._db.rows("foreign_jobs", *wanted):  # mostly: a look is one round trip, a transaction four
+            return []
         return await self._db.moving(work)
 
     async def missing_migrations(self) -> list[str]:

@@ -384,3 +384,17 @@ SELECT id FROM jobrunner.artifacts WHERE id = ANY ($1::uuid[])
 
 -- name: jobs_in_progress
 SELECT id FROM jobrunner.jobs WHERE id = ANY ($1::uuid[]) AND status = 'in_progress'
+
+-- name: gauges
+SELECT xact_commit AS commits, (pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::bigint AS wal_bytes,
+       pg_backend_pid() AS backend_pid, now() AS now,
+       (SELECT count(*) FROM pg_stat_activity
+        WHERE datname = current_database() AND application_name = 'jobrunner') AS connections
+FROM pg_stat_database WHERE datname = current_database()
+
+-- name: forget_jobs
+-- Steps and artifacts follow their job.
+DELETE FROM jobrunner.jobs WHERE created_at >= $2 AND queue = $1 RETURNING id
+
+-- name: forget_workers
+DELETE FROM jobrunner.workers WHERE queue = $1

@@ -1,7 +1,7 @@
 """How Postgres is reached by a URL, and what it means where that fails."""
 
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -38,6 +38,27 @@ def address(url: str) -> dict[str, Any]:
             context.load_cert_chain(asked["sslcert"], asked.get("sslkey"), asked.get("sslpassword"))
         return {"dsn": url, "ssl": context}
     return {"dsn": url}
+
+
+async def session_options(place: Mapping[str, Any], *, timeout_s: float) -> dict[str, Any]:
+    """What asyncpg takes for a pool on this `address`: statements are prepared once where sessions are ours alone.
+
+    A transaction-mode pooler gives each transaction another session, which knows no statement of ours. Whoever stands
+    in between answers a connection with a process id of its own making, where Postgres tells that of its backend.
+    """
+    connection = await asyncpg.connect(**place, statement_cache_size=0, timeout=timeout_s)
+    try:
+        ours_alone = await connection.fetchval("SELECT pg_backend_pid()") == connection.get_server_pid()
+    finally:
+        await connection.close(timeout=timeout_s)
+    name = {"application_name": "jobrunner"}
+    if not ours_alone:
+        return {"statement_cache_size": 0, "server_settings": name}
+    # Planned anew each time: a plan for whatever ids would be made for the whole table.
+    return {
+        "max_cached_statement_lifetime": 0,
+        "server_settings": {**name, "plan_cache_mode": "force_custom_plan", "jit": "off"},
+    }
 
 
 @contextmanager

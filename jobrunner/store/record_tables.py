@@ -38,6 +38,10 @@ class RecordTables:
     def __contains__(self, module: str) -> bool:
         return module in self._tables
 
+    def __bool__(self) -> bool:
+        """Whether there is any table to keep in step."""
+        return bool(self._tables)
+
     async def prepare(self, connection: Connection) -> None:
         """Read the columns' own types (an id may be a uuid, a status an enum). Raises ConfigError naming the key."""
         for module, table in self._tables.items():

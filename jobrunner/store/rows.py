@@ -1,8 +1,9 @@
 """Rows as values: what the store takes and gives. JSON columns travel as text, so that no connection needs a codec."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
+from operator import itemgetter
 from typing import Any, Literal
 from uuid import UUID
 
@@ -32,7 +33,7 @@ class NewJob:
     retries: int
     user_id: str | None = None
     record_id: str | None = None
-    metadata: Mapping[str, Any] | None = None
+    metadata: bytes | None = None
     idempotency_scope: str = ""
     idempotency_key: str | None = None
     digest: str | None = None
@@ -128,14 +129,16 @@ class Filter:
     after: tuple[datetime, UUID] | None = None
 
 
-_JSON = ("params", "metadata", "result", "error", "errors")
-_COLUMNS = tuple(field.name for field in fields(Job))
+_values_of = itemgetter(*Job._fields)
+_JSON = [Job._fields.index(name) for name in ("params", "metadata", "result", "error", "errors")]
+_STATUS, _MODULE, _RETRIES = map(Job._fields.index, ("status", "module", "retries"))
+_STATUSES = {status.value: status for status in Status}
 
 
 def to_json(value: Any) -> str | None:
     """Raises InvalidRequest for what JSON cannot say: a lone surrogate, an integer beyond 64 bits, a foreign object."""
     try:
-        return None if value is None else orjson.dumps(value).decode()
+        return None if value is None else orjson.dumps(value, default=_id_text).decode()
     except TypeError as error:
         raise InvalidRequest(f"This is no JSON: {error}") from error
 
@@ -153,14 +156,14 @@ def storable(text: str) -> str:
 
 
 def job_of(row: asyncpg.Record) -> Job:
-    values = {name: _plain(row[name]) for name in _COLUMNS}
-    for name in _JSON:
-        if values[name] is not None:
-            values[name] = orjson.loads(values[name])
-    values["status"] = Status(values["status"])
-    values["module"] = values["module"] or ""
-    values["retries"] = values["retries"] or 0
-    return Job(**values)
+    values = [*_values_of(row)]
+    for index in _JSON:
+        if values[index] is not None:
+            values[index] = orjson.loads(values[index])
+    values[_STATUS] = _STATUSES[values[_STATUS]]
+    values[_MODULE] = values[_MODULE] or ""
+    values[_RETRIES] = values[_RETRIES] or 0
+    return Job._make(values)
 
 
 def step_of(row: asyncpg.Record) -> Step:
@@ -182,12 +185,14 @@ def step_of(row: asyncpg.Record) -> Step:
 
 
 def artifact_of(row: asyncpg.Record) -> Artifact:
-    return Artifact(**{name: _plain(value) for name, value in row.items()})
+    return Artifact(**dict(row))
 
 
-def _plain(value: Any) -> Any:
-    """An id as a plain UUID: a plan may hold it, and orjson does not write asyncpg's subclass."""
-    return UUID(int=value.int) if isinstance(value, UUID) else value
+def _id_text(value: object) -> str:
+    """Ids of asyncpg's are a subclass of UUID, which orjson does not write. Raises TypeError for what is no id."""
+    if isinstance(value, UUID):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} is not JSON serializable")
 
 
 def filter_values(wanted: Filter) -> tuple[Any, ...]:
@@ -204,7 +209,14 @@ def job_columns(jobs: Sequence[NewJob]) -> list[list[Any]]:
     """The arrays that `insert_jobs` unnests."""
     return columns(
         (job.id, job.task, job.module, job.params.decode(), job.queue, job.user_id, job.record_id)
-        + (to_json(job.metadata), job.idempotency_scope, job.idempotency_key, job.digest, job.retries, job.run_at)
+        + (
+            job.metadata and job.metadata.decode(),
+            job.idempotency_scope,
+            job.idempotency_key,
+            job.digest,
+            job.retries,
+            job.run_at,
+        )
         + (job.delay_s, job.webhook)
         for job in jobs
     )

@@ -69,8 +69,8 @@ def check_urls(params: BaseModel, check: Callable[[str], None]) -> None:
 
 
 def _urls(value: object, path: str) -> Iterator[tuple[str, str]]:
-    if isinstance(value, _File):
-        if value.startswith("http"):
+    if isinstance(value, str | int | float | None):
+        if isinstance(value, _File) and value.startswith("http"):
             yield path, str(value)
         return
     parts: Iterator[tuple[object, object]] = iter(())

@@ -20,7 +20,7 @@ from jobrunner.broker.connection import arq_settings
 from jobrunner.broker.queue import deserialize, serialize
 from jobrunner.declare import TaskSpec
 from jobrunner.errors import ConfigError, JobrunnerError
-from jobrunner.observe import observing, watched
+from jobrunner.observe import collect_rarely, observing, watched
 from jobrunner.runtime import load_tasks, opened, resolve
 from jobrunner.settings import Settings, load
 from jobrunner.worker.health import health_check_key
@@ -45,11 +45,12 @@ class Worker(arq.worker.Worker):
 
     async def main(self) -> None:
         async with AsyncExitStack() as stack:
-            stack.enter_context(observing())
             settings = resolve(load())
+            stack.enter_context(observing(settings.log_level))
             await stack.enter_async_context(watched(settings.worker.watchdog_s))
             runtime = await stack.enter_async_context(opened(settings))
             self._inner = WorkerLoop(runtime, burst=self.burst)
+            collect_rarely()
             await run_until_signalled(self._inner)
 
     def handle_sig(self, signum: signal.Signals) -> None:  # noqa: ARG002  # arq's signature

@@ -27,6 +27,8 @@ _ELSEWHERE_S = 30.0
 class Claims:
     """`worker` tells under which identity (it changes when the worker was declared dead), `running` what runs here.
 
+    `suspected` is called where Redis names a suspect, which is a ward's to run.
+
     A ward's, for jobs of a `suspicion`, come straight from Postgres: Redis names all that is due, suspect or not.
     """
 
@@ -39,6 +41,7 @@ class Claims:
         *,
         worker: Callable[[], UUID],
         running: Callable[[], Collection[UUID]],
+        suspected: Callable[[], None],
         suspicion: int = 0,
     ) -> None:
         self._store = store
@@ -47,6 +50,7 @@ class Claims:
         self._tasks = tasks
         self._worker = worker
         self._running = running
+        self._suspected = suspected
         self._suspicion = suspicion
         self._unsure = False
         self._holds_ms = {name: hold_ms(spec) for name, spec in tasks.items()}
@@ -68,6 +72,7 @@ class Claims:
             return [], claimed.next_due_s
         await hit("claim.between")
         jobs = await self._claim_rows(len(ids), ids)
+        emit("jobs.claimed", logging.DEBUG, jobs=len(jobs), free=free)
         taken = {job.id for job in jobs}
         await self._return_others([each for each in ids if each not in taken])
         return jobs, 0.0
@@ -143,6 +148,7 @@ class Claims:
         if row.early:
             return Entry(row.id, row.task, row.due_at)
         if row.suspicion:  # a ward takes it from Postgres
+            self._suspected()
             return Entry(row.id, row.task, row.read_at + timedelta(seconds=_ELSEWHERE_S))
         if row.task in self._tasks:  # locked by a transaction under way
             return Entry(row.id, row.task, row.read_at + timedelta(seconds=BACKOFF_S))

@@ -57,6 +57,7 @@ class Ends:
         jobs = [job for job in results if isinstance(job, Job)]
         for job in jobs:
             self._count(job)
+        emit("jobs.finished", logging.DEBUG, jobs=len(jobs))
         telling = asyncio.create_task(tell(self._queue, self._notices, jobs))  # the next batch need not wait
         self._telling.add(telling)
         telling.add_done_callback(self._telling.discard)

@@ -46,14 +46,16 @@ _STUCK_SHARE = 10
 class WorkerLoop:
     """`burst`: end when nothing is due. `ready` is set once the worker claims.
 
-    As a `ward` it runs suspects alone, in few slots, until none is due; upkeep is its parent's.
+    As a `ward` it runs suspects alone, in few slots, until none is due; upkeep is its parent's. A `guest` runs what
+    its own queue holds and does no upkeep for others, whose tasks it does not know.
     """
 
-    def __init__(self, runtime: Runtime, *, burst: bool = False, ward: Ward | None = None) -> None:
+    def __init__(self, runtime: Runtime, *, burst: bool = False, ward: Ward | None = None, guest: bool = False) -> None:
         settings = runtime.settings
         self._runtime = runtime
         self._burst = burst or ward is not None
         self._ward = ward
+        self._guest = guest
         self._store = runtime.store
         self._queue: Queue = runtime.queue
         suspicion = 0 if ward is None else ward.suspicion
@@ -67,6 +69,8 @@ class WorkerLoop:
             lease_s=settings.worker.lease_s,
             worker=None if ward is None else ward.worker,
         )
+        self._rescue = Rescue(runtime.store, runtime.queue, runtime.notices, self._lease)
+        self._wards = Wards(runtime, self._rescue)
         self._claims = Claims(
             runtime.store,
             runtime.queue,
@@ -74,12 +78,11 @@ class WorkerLoop:
             runtime.tasks,
             worker=lambda: self._lease.worker,
             running=lambda: self._running,
+            suspected=self._wards.suspected,
             suspicion=suspicion,
         )
         self._tools = Tools.of(runtime, self._lease, Batcher(self._save_steps))
         self._ends = Ends(runtime.store, runtime.queue, runtime.notices, self._lease)
-        self._rescue = Rescue(runtime.store, runtime.queue, runtime.notices, self._lease)
-        self._wards = Wards(runtime, self._rescue)
         self._running: dict[UUID, Attempt] = {}
         self._attempts: set[asyncio.Task[None]] = set()
         self._stuck: set[asyncio.Task[Any]] = set()
@@ -123,7 +126,12 @@ class WorkerLoop:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._runtime.notices.listening(CANCEL, self._cancel))
             await stack.enter_async_context(self._runtime.notices.listening(HOOKED, self._tools.hints.heard))
-            running = [asyncio.create_task(forever(service), name=service.name) for service in self._services()]
+            running = [
+                asyncio.create_task(
+                    forever(service, self._wards.rest if service is self._wards else asyncio.sleep), name=service.name
+                )
+                for service in self._services()
+            ]
             try:
                 yield
             finally:
@@ -135,7 +143,7 @@ class WorkerLoop:
             lease, in_flight=lambda: len(self._running), cancel=self._cancel, died=self._reborn, beat=self._beat
         )
         own: list[Service] = [heartbeat, Progress(self._tools)]
-        if self._ward is not None:
+        if self._ward is not None or self._guest:
             return own
         holds_ms = {name: hold_ms(spec) for name, spec in self._tasks.items()}
         return [

@@ -77,15 +77,14 @@ class Supervised:
 
     async def run(self) -> Any:
         """What the function returned. Raises what it raised, or Stopped; ends by `hard_s` plus END_GRACE_S."""
-        timers = [
-            self._loop.call_later(self._soft_s, self.stop, "soft"),
-            self._loop.call_later(self._hard_s, self.stop, "hard"),
-        ]
+        if self._soft_s <= self._hard_s:
+            self._timer = self._loop.call_later(self._soft_s, self._soften)
+        else:
+            self._timer = self._loop.call_later(self._hard_s, self.stop, "hard")
         try:
             await self._over
         finally:
-            for timer in timers:
-                timer.cancel()
+            self._timer.cancel()
             if not self.task.done():
                 self.task.cancel()
         return self._verdict()
@@ -103,6 +102,10 @@ class Supervised:
         self.task.cancel()
         if why != "soft":
             self._loop.call_later(END_GRACE_S, self._end)
+
+    def _soften(self) -> None:
+        self.stop("soft")
+        self._timer = self._loop.call_later(self._hard_s - self._soft_s, self.stop, "hard")
 
     async def _drive(self) -> Any:
         try:

@@ -41,6 +41,7 @@ class Tools:
     hooks: Hooks
     hints: Hints = field(default_factory=Hints)
     progress: dict[UUID, tuple[Job, ProgressNote]] = field(default_factory=dict)
+    spooled: set[tuple[UUID, int]] = field(default_factory=set)
     breakers: Breakers = field(default_factory=Breakers)
     listings: Listings = field(default_factory=Listings)
 
@@ -67,12 +68,15 @@ class Tools:
 
     def spool_of(self, job: Job) -> Path:
         """Where this attempt's files lie while it runs; an attempt that ends late must not take its successor's."""
+        self.spooled.add((job.id, job.fence))
         directory = self._spool_path(job)
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         return directory
 
     async def drop_spool(self, job: Job) -> None:
-        await asyncio.to_thread(shutil.rmtree, self._spool_path(job), ignore_errors=True)
+        if (job.id, job.fence) in self.spooled:  # most jobs spool nothing, and a thread costs more than they do
+            self.spooled.remove((job.id, job.fence))
+            await asyncio.to_thread(shutil.rmtree, self._spool_path(job), ignore_errors=True)
 
     def _spool_path(self, job: Job) -> Path:
         return self.spool / f"{job.id}.{job.fence}"

@@ -44,8 +44,11 @@ class Service(Protocol):
     async def run_once(self) -> None: ...
 
 
-async def forever(service: Service) -> None:
-    """Run until cancelled. An error of one round is reported and the next round tries again."""
+async def forever(service: Service, rest: Callable[[float], Awaitable[object]] = asyncio.sleep) -> None:
+    """Run until cancelled, with a `rest` of so many seconds in between.
+
+    An error of one round is reported and the next round tries again.
+    """
     while True:
         try:
             await service.run_once()
@@ -53,7 +56,7 @@ async def forever(service: Service) -> None:
             emit("upkeep.waits", logging.WARNING, service=service.name, error=str(error))
         except Exception as error:  # noqa: BLE001  # a service that ended would be missed only when it is needed
             emit("upkeep.failed", logging.ERROR, service=service.name, exception=error)
-        await asyncio.sleep(service.every_s * random.uniform(0.9, 1.1))  # noqa: S311  # spreads the workers
+        await rest(service.every_s * random.uniform(0.9, 1.1))  # noqa: S311  # spreads the workers
 
 
 def hold_ms(spec: TaskSpec[Any, Any]) -> int:
@@ -148,17 +151,21 @@ class Reconcile:
 
     async def run_once(self) -> None:
         """One pass over the active rows in keyset pages; no transaction is open across a call to Redis."""
-        epoch = await self._queue.epoch()
-        if epoch != self._epoch:
-            emit("redis.epoch", epoch=epoch, before=self._epoch)
-            self._epoch = epoch
-        elif not await self._queue.turn(self.name, self.every_s * 0.8):
+        if not await self._queue.turn(self.name, self.every_s * 0.8) and not await self._lost():
             return
         after = UUID(int=0)
         while page := await self._store.active_page(self._queue.name, after, _PAGE):
             await self._repair(page)
             after = page[-1].id
             await asyncio.sleep(_BREATH_S)
+
+    async def _lost(self) -> bool:
+        """Whether Redis lost its memory since we asked last; a turn that somebody else has then waits for nobody."""
+        before, self._epoch = self._epoch, await self._queue.epoch()
+        if self._epoch == before:
+            return False
+        emit("redis.epoch", epoch=self._epoch, before=before)
+        return True
 
     async def _repair(self, page: list[Active]) -> None:
         scores = await self._queue.scores([str(row.id) for row in page])

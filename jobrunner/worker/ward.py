@@ -18,7 +18,7 @@ import uvloop
 
 from jobrunner.embedded.launch import Tied
 from jobrunner.errors import JobrunnerError
-from jobrunner.observe import observing, watched
+from jobrunner.observe import collect_rarely, observing, watched
 from jobrunner.runtime import opened
 from jobrunner.settings import Settings, load
 from jobrunner.worker.arq_worker import run_until_signalled
@@ -82,8 +82,9 @@ def _tell(**said: object) -> None:
 
 
 async def work(settings: Settings, ward: Ward) -> None:
-    with observing():
+    with observing(settings.log_level):
         async with watched(settings.worker.watchdog_s), opened(settings) as runtime:
+            collect_rarely()
             await run_until_signalled(WorkerLoop(runtime, ward=ward))
 
 

@@ -6,6 +6,7 @@ each step, one in the end: a poison among 1,000 jobs is found in log8(1000) + 3 
 """
 
 import asyncio
+import contextlib
 import logging
 import math
 import os
@@ -29,6 +30,9 @@ _AT_ONCE = max(4, os.cpu_count() or 1)
 _START_S = 3.0
 """Until a new ward claims. What is due after that was too much for those there are."""
 
+BUSY_S, IDLE_S = 1.0, 5.0
+"""How often suspects are looked for: while there are any, and while none is known."""
+
 _REST_S = 10.0
 """One that ended by an error of its own, not by a signal, would do so again at once."""
 
@@ -47,10 +51,13 @@ def slots_of(suspicion: int, max_jobs: int) -> int:
 
 
 class Wards:
-    """Starts wards where suspects are due, and takes the jobs of one that died at once: its process is gone."""
+    """Starts wards where suspects are due, and takes the jobs of one that died at once: its process is gone.
+
+    Redis names suspects to workers too, which may not claim them: `suspected` brings them here at once. Looking is for
+    those that Redis does not name, and, where there are some, for what their wards left.
+    """
 
     name = "wards"
-    every_s = 1.0
 
     def __init__(self, runtime: Runtime, rescue: Rescue) -> None:
         self._runtime = runtime
@@ -59,13 +66,30 @@ class Wards:
         self._nursery = Nursery(runtime.settings)
         self._rests_until: dict[int, float] = {}
         self._stopping = False
+        self._suspected = asyncio.Event()
+        self._busy = False
+
+    @property
+    def every_s(self) -> float:
+        return BUSY_S if self._busy else IDLE_S
 
     async def run_once(self) -> None:
         due = await self._runtime.store.leases.due_suspects(self._runtime.queue.name, self._runtime.tasks.keys())
+        self._busy = bool(due or self._living)
         for suspicion, jobs in due.items():
             if time.monotonic() >= self._rests_until.get(suspicion, 0.0):
                 self._rest(suspicion, _START_S)
                 self._open_for(suspicion, jobs)
+
+    def suspected(self) -> None:
+        """A suspect is due."""
+        self._suspected.set()
+
+    async def rest(self, timeout_s: float) -> None:
+        """Until one is, or the time is over."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._suspected.wait(), timeout_s)
+        self._suspected.clear()
 
     def stop(self) -> None:
         """Let them drain; called again: at once."""

@@ -6,16 +6,22 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-_COMMIT = b"COMMIT;\0"
+_BEGIN, _COMMIT = b"BEGIN;\0", b"COMMIT;\0"
+_EXECUTE = b"E\0\0\0\x09\0\0\0\0\0"
+"""Runs a prepared statement; outside a transaction it commits by itself."""
+
 _BLOCK = 1 << 16
 
 
 @dataclass
 class Loss:
-    """The next `to` that follows bytes holding `after` on the same connection; its answer never arrives."""
+    """The next `to` that follows bytes holding `after` on the same connection; its answer never arrives.
+
+    `to` None: what makes Postgres commit.
+    """
 
     after: bytes
-    to: bytes
+    to: bytes | None = None
     happened: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -61,7 +67,7 @@ class Proxy:
 
     def lose_commit(self, *, after: bytes) -> Loss:
         """The server commits; who asked for it finds its connection reset instead of an answer."""
-        self._loss = Loss(after, to=_COMMIT)
+        self._loss = Loss(after)
         return self._loss
 
     def lose_answer(self, *, to: bytes) -> Loss:
@@ -106,6 +112,7 @@ class _Call:
         self._back = back
         self._robbed: Loss | None = None
         self._losing = False
+        self._commit = _EXECUTE
 
     async def ask(self, reader: asyncio.StreamReader) -> None:
         with suppress(ConnectionError):
@@ -126,8 +133,12 @@ class _Call:
                 await self._writer.drain()
 
     def _look(self, data: bytes) -> None:
+        if _BEGIN in data:
+            self._commit = _COMMIT
         loss = self._proxy._loss
         if loss is not None and loss.after in data:
             self._robbed, self._proxy._loss = loss, None
-        if self._robbed is not None and self._robbed.to in data:
+        if self._robbed is not None and (self._robbed.to or self._commit) in data:
             self._losing = True
+        if _COMMIT in data:
+            self._commit = _EXECUTE

@@ -25,7 +25,7 @@ JOB = Job(
 
 def told(**changes: Any) -> Told:
     known = Told.nothing((5, 0))
-    known.stands(replace(JOB, **changes))
+    known.stands(JOB._replace(**changes))
     return known
 
 
@@ -42,21 +42,21 @@ def test_an_id_brings_back_what_its_reader_knows() -> None:
 
 
 def test_any_row_is_news_to_who_knows_nothing() -> None:
-    assert not Told.nothing((0, 0)).knows(replace(JOB, status=Status.PENDING, fence=0))
+    assert not Told.nothing((0, 0)).knows(JOB._replace(status=Status.PENDING, fence=0))
 
 
 @pytest.mark.parametrize(
     ("change", "news"),
     [
         (moved(JOB), False),
-        (moved(replace(JOB, fence=1, status=Status.PENDING)), False),
-        (moved(replace(JOB, status=Status.COMPLETED)), True),
-        (moved(replace(JOB, fence=3)), True),
+        (moved(JOB._replace(fence=1, status=Status.PENDING)), False),
+        (moved(JOB._replace(status=Status.COMPLETED)), True),
+        (moved(JOB._replace(fence=3)), True),
         (progressed(JOB, 0.5, "half"), False),
         (progressed(JOB, 0.5, "more"), True),
-        (progressed(replace(JOB, fence=1), 0.9, "of the attempt before"), False),
+        (progressed(JOB._replace(fence=1), 0.9, "of the attempt before"), False),
         (stepped(JOB, {"name": "ink", "state": "done", "error": None}), True),
-        (stepped(replace(JOB, fence=1), {"name": "ink", "state": "done", "error": None}), False),
+        (stepped(JOB._replace(fence=1), {"name": "ink", "state": "done", "error": None}), False),
     ],
 )
 def test_only_what_is_newer_than_what_was_told_is_news(change: Change, news: bool) -> None:
@@ -74,9 +74,9 @@ def test_a_straggler_of_an_attempt_that_has_ended_is_no_news() -> None:
     ("row", "known"),
     [
         (JOB, True),
-        (replace(JOB, progress=0.6), False),
-        (replace(JOB, status=Status.FAILED), False),
-        (replace(JOB, fence=1, status=Status.PENDING), False),
+        (JOB._replace(progress=0.6), False),
+        (JOB._replace(status=Status.FAILED), False),
+        (JOB._replace(fence=1, status=Status.PENDING), False),
     ],
 )
 def test_a_row_is_news_where_it_says_something_else(row: Job, known: bool) -> None:

@@ -22,6 +22,7 @@ from jobrunner.runtime import Runtime
 from jobrunner.sandbox.app import Sandbox, running
 from jobrunner.settings import Settings
 from jobrunner.settings.tables import Worker
+from jobrunner.worker import wards
 from jobrunner.worker.loop import WorkerLoop
 from jobrunner.worker.wards import Ward, Wards
 from tests.faults.proxy import Proxy
@@ -72,7 +73,8 @@ def _wards_stay_here(monkeypatch: pytest.MonkeyPatch) -> None:
         await WorkerLoop(self._runtime, ward=ward).run()
 
     monkeypatch.setattr(Wards, "_watch", run)
-    monkeypatch.setattr(Wards, "every_s", 0.05)
+    monkeypatch.setattr(wards, "IDLE_S", 0.05)
+    monkeypatch.setattr(wards, "BUSY_S", 0.05)
 
 
 @pytest.fixture
