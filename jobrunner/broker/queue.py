@@ -19,6 +19,7 @@ from arq.constants import in_progress_key_prefix, job_key_prefix, result_key_pre
 from redis.exceptions import ResponseError
 
 from jobrunner.broker.connection import CONNECT_S, make_redis, mapped_errors
+from jobrunner.broker.entries import FOREIGN, Entries
 from jobrunner.errors import ConfigError, JobFailed
 from jobrunner.job import Job, Status
 
@@ -29,8 +30,6 @@ PAYLOAD_MS = 7 * 86_400_000
 """Payloads outlive any outage a person sleeps through; reconcile makes lost ones again."""
 
 EPOCH_KEY = "jobrunner:epoch"
-
-_FOREIGN = "surrogateescape"
 
 WAKE_CAP = 64
 """More tokens than workers could use say nothing more."""
@@ -152,6 +151,8 @@ def result_payload(job: Job, queue: str) -> bytes:
 
 
 class Queue:
+    """`entries`: what it holds, for whoever looks inside."""
+
     def __init__(self, url: str, *, name: str) -> None:
         self.name = name
         self._wake = f"jobrunner:wake:{name}"
@@ -161,6 +162,7 @@ class Queue:
         self._blocking = make_redis(url, connections=1, answer_s=None)
         self._push = self._redis.register_script(_PUSH)
         self._claim = self._redis.register_script(_CLAIM)
+        self.entries = Entries(self._redis, name)
 
     async def aclose(self) -> None:
         await self._redis.aclose(close_connection_pool=True)
@@ -198,7 +200,7 @@ class Queue:
                 keys=[self.name, self._wake, self._asked], args=[limit, orjson.dumps(holds)]
             )
         next_due_s = None if wait_ms is None else max(0.0, float(wait_ms) / 1000)
-        return Claimed([raw.decode(errors=_FOREIGN) for raw in ids], next_due_s)
+        return Claimed([raw.decode(errors=FOREIGN) for raw in ids], next_due_s)
 
     async def hold(self, until_ms: Mapping[str, int]) -> None:
         """Show these ids as in progress, each until then: claims that came about without Redis."""
@@ -281,6 +283,6 @@ class Queue:
 
 def _forget(pipe: Any, queue: str, ids: Collection[str]) -> None:
     prefixes = (job_key_prefix, in_progress_key_prefix, retry_key_prefix)
-    raw = [job_id.encode(errors=_FOREIGN) for job_id in ids]
+    raw = [job_id.encode(errors=FOREIGN) for job_id in ids]
     pipe.zrem(queue, *raw)
     pipe.delete(*(prefix.encode() + job_id for job_id in raw for prefix in prefixes))

@@ -8,7 +8,6 @@ import math
 import re
 import time
 from collections.abc import AsyncIterator, Mapping
-from datetime import datetime
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from jobrunner.errors import AttemptError, PermanentError, TransientError
 from jobrunner.net import Net
 from jobrunner.providers.answers import BadAnswer, Line, judged, outputs_in, read_object, unsupported
 from jobrunner.providers.driver import CancelAnswer, Capabilities, Desk, Failed, Finished, Poll, Running
+from jobrunner.providers.times import unix_s
 from jobrunner.request import Request, VideoRequest
 from jobrunner.settings.tables import Provider
 from jobrunner.work import Handle, Intent, Output, Plan
@@ -109,6 +109,10 @@ class Luma:
         wanted = intent.plan.body.items()
         return [_handle(each) async for each in self._listed(since) if wanted <= dict(each["request"]).items()]
 
+    async def check_key(self) -> None:
+        """By a page of one generation, which may be none."""
+        await self._line.ask("GET", "generations?limit=1&offset=0")
+
     async def aclose(self) -> None:
         await self._line.aclose()
 
@@ -118,7 +122,7 @@ class Luma:
             answer = await self._line.ask("GET", f"generations?limit={PAGE}&offset={page * PAGE}")
             for generation in answer.get("generations") or ():
                 is_video = isinstance(generation.get("request"), Mapping) and _has_id(generation)
-                if is_video and _time(generation.get("created_at")) >= since:
+                if is_video and unix_s(generation.get("created_at")) >= since:
                     yield generation
             if not answer.get("has_more"):
                 return
@@ -131,7 +135,7 @@ def _has_id(generation: Mapping[str, Any]) -> bool:
 
 
 def _handle(generation: Mapping[str, Any]) -> Handle:
-    return Handle("luma", generation["id"], submitted_at=_time(generation.get("created_at")) or time.time())
+    return Handle("luma", generation["id"], submitted_at=unix_s(generation.get("created_at")) or time.time())
 
 
 def _finished(generation: Mapping[str, Any], handle: Handle) -> Poll:
@@ -145,11 +149,3 @@ def _finished(generation: Mapping[str, Any], handle: Handle) -> Poll:
 
 def _ended(how: str, code: str, handle: Handle) -> PermanentError:
     return PermanentError(f"Generation {handle.id} {how}.", code=code, provider="luma")
-
-
-def _time(value: Any) -> float:
-    """Unix seconds of an ISO 8601 time; 0 for anything else."""
-    try:
-        return datetime.fromisoformat(str(value)).timestamp()
-    except ValueError:
-        return 0.0
