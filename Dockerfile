@@ -30,7 +30,7 @@ USER 10001
 WORKDIR /home/jobrunner
 VOLUME /var/lib/jobrunner
 EXPOSE 8080
-# For the default command; a worker is asked with `arq --check` (see compose.yml).
+# For the default command; a worker answers on a port of its own, if it is given one (see compose.yml).
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
     CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8080/readyz', timeout=4)"]
 CMD ["jobrunner", "serve"]

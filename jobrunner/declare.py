@@ -20,7 +20,7 @@ from jobrunner.errors import DeclarationError, InvalidParams, NoRunner
 from jobrunner.job import Backoff, Job
 from jobrunner.request import Request
 from jobrunner.submitted import SubmittedJob
-from jobrunner.work import Artifact, Generated, Kind
+from jobrunner.work import Artifact, Generated, Kind, Level
 
 DEFAULT_TIMEOUT = timedelta(minutes=30)
 DEFAULT_SOFT_TIMEOUT = timedelta(minutes=25)
@@ -65,6 +65,20 @@ class TaskContext(Protocol):
 
     def progress(self, fraction: float, note: str = "") -> None:
         """Say how far the job is, 0 to 1; may be called as often as you like."""
+
+    def preview(self, image: bytes | Path) -> None:
+        """Show what there is so far: a JPEG, PNG or WebP of at most 1024 pixels a side and 256 KiB.
+
+        May be called as often as you like: people see the newest, until the attempt ends. A file is read a little
+        later, so leave it where it is. A picture that cannot be shown only costs a line in the job's log.
+        """
+
+    def log(self, message: str, /, *, level: Level = "info", **fields: Any) -> None:
+        """Write a line into the job's log, with `fields` beside it that are JSON.
+
+        May be called as often as you like: the newest 1,000 lines of a job are kept, and who logs faster than about
+        200 a second loses the oldest of them, which the log says.
+        """
 
 
 TaskFunction = Callable[[TaskContext, P], Awaitable[R]]

@@ -7,12 +7,15 @@ JobrunnerError
 ├── RequestError             the caller's request cannot be carried out as asked
 │   ├── InvalidRequest       the request's shape is wrong
 │   │   └── InvalidParams    a task's params do not fit its model
-│   ├── UnknownTask, NotFound, IdempotencyMismatch, UrlNotAllowed
+│   ├── UnknownTask, IdempotencyMismatch, UrlNotAllowed
+│   ├── NotFound             there is no such thing, or none that the caller may see
+│   │   └── PreviewNotFound  the job shows no picture of its work now
 │   ├── Conflict             the state of things does not allow it
 │   │   └── SignedUrlsOff    no secret to sign URLs with
 │   ├── Unauthorized         no API key, or a wrong one
 │   ├── Forbidden            the caller may not do this
 │   │   ├── ScopeMissing     its key lacks the scope
+│   │   ├── TokenMissing     it acts by a cookie, and does not show that session's token
 │   │   └── SignatureInvalid, UrlExpired   of a signed URL
 │   └── LimitReached         the caller has had what it may have for now
 │       └── TooManyRequests, TooManyJobs
@@ -93,6 +96,10 @@ class NotFound(RequestError):
     http_status = 404
 
 
+class PreviewNotFound(NotFound):
+    code = "preview_not_found"
+
+
 class Conflict(RequestError):
     """The job's state does not allow the verb, e.g. cancelling a completed job."""
 
@@ -116,6 +123,10 @@ class Forbidden(RequestError):
 
 class ScopeMissing(Forbidden):
     code = "scope_missing"
+
+
+class TokenMissing(Forbidden):
+    code = "token_missing"
 
 
 class SignatureInvalid(Forbidden):

@@ -5,11 +5,14 @@ Emitting allocates nothing where nobody listens for that level, and a listener's
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
 _log = logging.getLogger(__name__)
+
+_NOBODY = logging.CRITICAL + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,15 +26,23 @@ class Event:
 
 Listener = Callable[[Event], None]
 _listeners: list[tuple[int, Listener]] = []
-"""Each with the lowest level that it wants to hear of."""
+_lowest = _NOBODY
+"""What is below this level nobody listens to."""
+
+about: ContextVar[Mapping[str, Any]] = ContextVar("about", default={})  # noqa: B039  # nobody writes into it
+"""The job or request that this code runs for, as fields: whoever logs a line puts them beside the line's own.
+
+An asyncio task that one of them starts and that works for all gets an empty context: it would name the wrong one.
+"""
 
 
 def emit(name: str, level: int = logging.INFO, /, **fields: Any) -> None:
-    event = None
-    for lowest, listener in _listeners:
-        if level < lowest:
+    if level < _lowest:
+        return
+    event = Event(name, level, fields)
+    for wanted, listener in _listeners:
+        if level < wanted:
             continue
-        event = event or Event(name, level, fields)
         try:
             listener(event)
         except Exception:  # noqa: BLE001  # a broken listener must not break what it listens to
@@ -40,9 +51,17 @@ def emit(name: str, level: int = logging.INFO, /, **fields: Any) -> None:
 
 @contextlib.contextmanager
 def subscribe(listener: Listener, *, level: int = logging.NOTSET) -> Iterator[None]:
-    """Call `listener` for each event of `level` and above while the block runs."""
-    _listeners.append((level, listener))
+    """Let `listener` hear the events of `level` and above while the block runs."""
+    entry = (level, listener)
+    _listeners.append(entry)
+    _set_lowest()
     try:
         yield
     finally:
-        _listeners.remove((level, listener))
+        _listeners.remove(entry)
+        _set_lowest()
+
+
+def _set_lowest() -> None:
+    global _lowest  # noqa: PLW0603  # follows from _listeners, which everybody shares too
+    _lowest = min((level for level, _ in _listeners), default=_NOBODY)

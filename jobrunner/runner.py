@@ -10,7 +10,7 @@ from jobrunner import shown
 from jobrunner.declare import SubmitOptions, pop_runner, push_runner
 from jobrunner.errors import ConfigError, JobrunnerError, NoRunner
 from jobrunner.submitted import SubmittedJob
-from jobrunner.verbs import PLAIN, Params, Submission, Task, Verbs, Wanted
+from jobrunner.verbs import PLAIN, Params, Submission, Task, Verbs, Wanted, Watched
 
 if TYPE_CHECKING:
     from jobrunner.settings import Settings
@@ -111,6 +111,12 @@ class JobRunner(Verbs):
 
     async def steps(self, job_id: UUID) -> list[shown.Step]:
         return await self._open.steps(job_id)
+
+    def logs(self, job_id: UUID, *, follow: bool = False) -> AsyncIterator[shown.LogLine]:
+        return self._open.logs(job_id, follow=follow)
+
+    def events(self, **wanted: Unpack[Watched]) -> AsyncIterator[shown.Event]:
+        return self._open.events(**wanted)
 
     async def artifacts(self, job_id: UUID) -> list[shown.Artifact]:
         return await self._open.artifacts(job_id)

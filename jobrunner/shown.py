@@ -10,7 +10,10 @@ from uuid import UUID
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from jobrunner.job import Status as JobStatus
-from jobrunner.work import Kind
+from jobrunner.work import Kind, Level
+
+EventKind = Literal["status", "progress", "step", "preview", "log"]
+"""What can happen to a job."""
 
 StepState = Literal["intent", "running", "done", "failed"]
 
@@ -123,6 +126,24 @@ class Job(Shown):
     started_at: AwareDatetime | None
     completed_at: AwareDatetime | None
     updated_at: AwareDatetime
+
+
+class LogLine(Shown):
+    """What a job's task said of its work."""
+
+    at: AwareDatetime
+    attempt: int
+    level: Level
+    message: str
+    fields: Mapping[str, Any]
+
+
+class Event(Shown):
+    """Something that happened to a job; or a `reset`: what is known may be stale, ask again."""
+
+    kind: EventKind | Literal["reset"]
+    data: Mapping[str, Any]
+    """Its `id`, `task`, `module`, `user_id` and `attempt`, and what is new; nothing in a reset."""
 
 
 class Task(Shown):

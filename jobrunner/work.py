@@ -16,6 +16,9 @@ _MARK = "$file"
 Kind = Literal["image", "video", "audio"]
 """What a file is."""
 
+Level = Literal["debug", "info", "warning", "error"]
+"""How much a line of a job's log matters."""
+
 
 @dataclass(frozen=True, slots=True)
 class Artifact:

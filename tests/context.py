@@ -2,11 +2,11 @@
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from jobrunner.job import Job
 from jobrunner.request import Request
-from jobrunner.work import Artifact, Generated, Kind
+from jobrunner.work import Artifact, Generated, Kind, Level
 
 T = TypeVar("T")
 
@@ -32,4 +32,10 @@ class NoContext:
         raise NotImplementedError
 
     def progress(self, fraction: float, note: str = "") -> None:
+        raise NotImplementedError
+
+    def preview(self, image: bytes | Path) -> None:
+        raise NotImplementedError
+
+    def log(self, message: str, /, *, level: Level = "info", **fields: Any) -> None:
         raise NotImplementedError

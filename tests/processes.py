@@ -55,8 +55,8 @@ class Jobrunner:
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
-    def start(self, *words: str) -> "Running":
-        return Running(self, words)
+    def start(self, *words: str, lasting_s: float = 2 * PATIENCE_S) -> "Running":
+        return Running(self, words, lasting_s=lasting_s)
 
     def left_behind(self) -> list[str]:
         """Processes that belong to the data directory: by environment, arguments or working directory."""
@@ -72,6 +72,7 @@ class Running:
         words: tuple[str, ...],
         *,
         program: Sequence[str] = (sys.executable, "-m", "jobrunner"),
+        lasting_s: float = 2 * PATIENCE_S,
     ) -> None:
         self.log = tempfile.TemporaryFile(mode="w+")  # noqa: SIM115  # closed in __exit__
         self.process = subprocess.Popen(
@@ -82,7 +83,7 @@ class Running:
             stderr=self.log,
             text=True,
         )
-        self._watchdog = threading.Timer(2 * PATIENCE_S, self.process.kill)
+        self._watchdog = threading.Timer(lasting_s, self.process.kill)
 
     def __enter__(self) -> Self:
         self._watchdog.start()

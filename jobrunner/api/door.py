@@ -10,6 +10,7 @@ from yarl import URL
 from jobrunner.api.cors import Cors
 from jobrunner.api.keys import Keys
 from jobrunner.api.routes import CALLER, Caller, route_of
+from jobrunner.api.sessions import Sessions, check_token
 from jobrunner.api.signed_urls import SIGNATURE, SignedUrls
 from jobrunner.errors import ConfigError, Forbidden, ScopeMissing
 from jobrunner.providers.hooks import PATH as HOOKS
@@ -30,8 +31,9 @@ _READING = frozenset({hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS})
 class Door:
     """A middleware. Requests that it lets in have their CALLER."""
 
-    def __init__(self, http: Http, keys: Keys, urls: SignedUrls, cors: Cors) -> None:
+    def __init__(self, http: Http, keys: Keys, sessions: Sessions, urls: SignedUrls, cors: Cors) -> None:
         self._keys = keys
+        self._sessions = sessions
         self._urls = urls
         self._cors = cors
         self._hosts = frozenset(host.lower() for host in http.hosts)
@@ -39,7 +41,7 @@ class Door:
 
     @web.middleware
     async def guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Raises Forbidden, ScopeMissing, HTTPUnauthorized, and what is wrong with a signed URL."""
+        """Raises Forbidden, ScopeMissing, TokenMissing, HTTPUnauthorized, and what is wrong with a signed URL."""
         request[CALLER] = NOBODY
         route = route_of(request)
         if route is None or not route.path.startswith(HOOKS):  # providers know a public name; seals guard their calls
@@ -56,7 +58,14 @@ class Door:
         if SIGNATURE in request.query:
             self._urls.check(request)
             return HOLDER
-        return self._keys.caller(request) if self._keys else EVERYBODY
+        if not self._keys:
+            return EVERYBODY
+        session = None if hdrs.AUTHORIZATION in request.headers else self._sessions.of(request)
+        if session is None:
+            return self._keys.caller(request)
+        if request.method not in _READING:
+            check_token(request, session)
+        return session.caller
 
     def _check_host(self, request: web.Request) -> None:
         """A name that was rebound to our address makes a strange page one of our own origin."""

@@ -12,63 +12,50 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
-import orjson
 from aiohttp import hdrs, web
 
-from jobrunner.api.feeds import Feed, Feeds
+from jobrunner.api import sse
+from jobrunner.api.feed import JobFeed
+from jobrunner.api.feeds import Feeds
 from jobrunner.api.routes import Route, seen_job
 from jobrunner.api.told import Told
 from jobrunner.api.whole import whole_job
-from jobrunner.broker.changes import Change
+from jobrunner.broker.changes import Change, Changes
+from jobrunner.client import Client
 from jobrunner.errors import NotFound, Unavailable
 from jobrunner.events import emit
 from jobrunner.job import Job
-from jobrunner.runtime import Runtime
-
-MEDIA_TYPE = "text/event-stream"
-LAST_ID = "Last-Event-ID"
-
-RETRY_MS = 2000
-"""How long a client should wait before it comes back."""
-
-BEAT_S = 15.0
-"""A stream that has nothing to tell sends a comment this often: proxies cut silent connections."""
 
 _AGAIN_S = 1.0
 _BEAT = b":\n\n"
 
 
 class Events:
-    def __init__(self, runtime: Runtime) -> None:
-        self._client = runtime.client
-        self._changes = runtime.notices.changes
-        self._feeds = Feeds(runtime.store, runtime.notices.changes)
+    def __init__(self, client: Client, changes: Changes, feeds: Feeds) -> None:
+        self._client = client
+        self._changes = changes
+        self._feeds = feeds
 
     def routes(self) -> Iterable[Route]:
         yield Route(
             *("GET", "/v1/jobs/{id}/events", self.follow, "read", "Follow a job as Server-Sent Events"),
-            answers={200: MEDIA_TYPE, 204: None},
-            headers=(LAST_ID,),
+            answers={200: sse.MEDIA_TYPE, 204: None},
+            headers=(sse.LAST_ID,),
         )
-
-    async def close(self, _app: web.Application) -> None:
-        """A server that shuts down ends its streams: their clients come back to another."""
-        await self._feeds.close()
 
     async def follow(self, request: web.Request) -> web.StreamResponse:
         job = await seen_job(request, self._client)
-        known = Told.read(request.headers.get(LAST_ID, ""))
+        known = Told.read(request.headers.get(sse.LAST_ID, ""))
         if known is not None and known.is_at(job) and job.status.terminal:
             return web.Response(status=204)  # nothing will follow: a browser's EventSource stops asking
-        response = web.StreamResponse(headers={hdrs.CACHE_CONTROL: "no-store", "X-Accel-Buffering": "no"})
-        response.content_type = MEDIA_TYPE
+        response = sse.streaming()
         if request.method == hdrs.METH_HEAD:
             return response
-        feed = Feed(job.id, cut=lambda: _cut(request), gone=lambda: _is_gone(request))
+        feed = JobFeed(job.id, cut=lambda: sse.cut(request), gone=lambda: sse.is_gone(request))
         with self._feeds.open(feed), suppress(ConnectionError):  # its client left, or was cut off
             told, first = await self._begin(job, known)
             await response.prepare(request)
-            await response.write(b"retry: %d\n\n" % RETRY_MS)
+            await response.write(sse.HELLO)
             await self._tell(response, feed, told, first)
         return response
 
@@ -83,10 +70,10 @@ class Events:
             return Told.nothing(at), deque([job])
         return known, deque([*missed, job] if job.status.terminal else missed)  # the log may have lost the end
 
-    async def _tell(self, response: web.StreamResponse, feed: Feed, told: Told, first: deque[Change | Job]) -> None:
+    async def _tell(self, response: web.StreamResponse, feed: JobFeed, told: Told, first: deque[Change | Job]) -> None:
         while not feed.over:
             try:
-                async with asyncio.timeout(BEAT_S):
+                async with asyncio.timeout(sse.BEAT_S):
                     item = first.popleft() if first else await feed.next()
             except TimeoutError:
                 await response.write(_BEAT)
@@ -94,7 +81,7 @@ class Events:
             if item is not None and (event := await self._event(feed, told, item)) is not None:
                 await response.write(event)
 
-    async def _event(self, feed: Feed, told: Told, item: Change | Job) -> bytes | None:
+    async def _event(self, feed: JobFeed, told: Told, item: Change | Job) -> bytes | None:
         """None if the reader knows it. An end is told as the row has it, in full, and is the last event."""
         name = "snapshot"
         if isinstance(item, Change):
@@ -102,7 +89,7 @@ class Events:
             if said is None:
                 return None
             if item.kind != "status" or not told.status.terminal:
-                return _written(item.kind, told, said)
+                return sse.events(item.kind, str(told), said)
             name = item.kind
         elif told.knows(item):
             return None
@@ -112,9 +99,9 @@ class Events:
         job, whole = found
         told.stands(job)
         feed.over = feed.over or job.status.terminal
-        return _written(name if job.status.terminal else "snapshot", told, whole)
+        return sse.event(name if job.status.terminal else "snapshot", str(told), whole)
 
-    async def _row(self, feed: Feed) -> tuple[Job, dict[str, Any]] | None:
+    async def _row(self, feed: JobFeed) -> tuple[Job, dict[str, Any]] | None:
         """The job as it stands now; None once there is none, or nobody to tell. Postgres' outage is sat out."""
         while not feed.over:
             try:
@@ -126,18 +113,3 @@ class Events:
                 emit("events.interrupted", logging.WARNING, job_id=str(feed.job_id), error=str(error))
                 await asyncio.sleep(_AGAIN_S)
         return None
-
-
-def _written(name: str, told: Told, data: dict[str, Any]) -> bytes:
-    """JSON has no line breaks of its own, so one `data` line holds it."""
-    body = orjson.dumps(data, default=str, option=orjson.OPT_UTC_Z)
-    return b"id: %b\nevent: %b\ndata: %b\n\n" % (str(told).encode(), name.encode(), body)
-
-
-def _cut(request: web.Request) -> None:
-    if request.transport is not None:
-        request.transport.abort()
-
-
-def _is_gone(request: web.Request) -> bool:
-    return request.transport is None or request.transport.is_closing()

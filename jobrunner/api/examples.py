@@ -98,7 +98,7 @@ def curl(
     words = ["curl -sS"]
     if answers == "text/event-stream":
         words = ["curl -sSN"]
-    elif answers == "*/*":
+    elif answers is not None and answers.endswith("/*"):
         words.append('-o "$FILE"')
     if method != "GET" and body is None and sends is None:
         words.append(f"-X {method}")

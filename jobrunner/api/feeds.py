@@ -6,65 +6,26 @@ while Redis is away. Both rest while no stream is open.
 
 import asyncio
 import logging
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import Context
+from typing import Any
 from uuid import UUID
 
+from aiohttp import web
+
+from jobrunner.api.feed import Feed, JobFeed
+from jobrunner.api.news import News, Watch
 from jobrunner.broker.changes import NOWHERE, Change, Changes, Position
 from jobrunner.broker.connection import end_tasks
 from jobrunner.errors import Unavailable
 from jobrunner.events import emit
-from jobrunner.job import Job
 from jobrunner.store.postgres import Store
-
-PENDING = 256
-"""How many changes a stream may be behind before it is cut off: its client resumes where it was."""
 
 _CHECK_S = 5.0
 _AWAY_S = 1.0
 _ON_ITS_WAY_S = 1.0
 """A row that changed is not yet one whose change was lost."""
-
-
-class Feed:
-    """One stream's. `cut` breaks its connection, `gone` says whether the client has."""
-
-    def __init__(self, job_id: UUID, *, cut: Callable[[], None], gone: Callable[[], bool]) -> None:
-        self.job_id = job_id
-        self.gone = gone
-        self._cut = cut
-        self._items: deque[Change | Job] = deque()
-        self._news = asyncio.Event()
-        self.over = False
-
-    @property
-    def idle(self) -> bool:
-        return not self._items
-
-    def offer(self, item: Change | Job) -> None:
-        self._items.append(item)
-        self._news.set()
-        if len(self._items) > PENDING:
-            emit("events.slow_reader", logging.WARNING, job_id=str(self.job_id), pending=len(self._items))
-            self.end()
-
-    def end(self) -> None:
-        """At once: a client that is behind would take its time."""
-        self.over = True
-        self._news.set()
-        if self._items:
-            self._items.clear()
-            self._cut()
-
-    async def next(self) -> Change | Job | None:
-        """A change, or the row where it may have moved on without one; None once the stream is over."""
-        while not self.over:
-            if self._items:
-                return self._items.popleft()
-            self._news.clear()
-            await self._news.wait()
-        return None
 
 
 class Feeds:
@@ -73,7 +34,8 @@ class Feeds:
     def __init__(self, store: Store, changes: Changes) -> None:
         self._store = store
         self._changes = changes
-        self._open: dict[str, set[Feed]] = {}
+        self._open: dict[str, set[JobFeed]] = {}
+        self._watches: set[Watch] = set()
         self._tasks: list[asyncio.Task[None]] = []
         self._opened = asyncio.Event()
         self._begun = asyncio.Event()
@@ -83,22 +45,19 @@ class Feeds:
         self._heard: set[str] = set()
         self.at: Position = NOWHERE
 
-    async def close(self) -> None:
+    async def close(self, _app: web.Application) -> None:
+        """A server that shuts down ends its streams: their clients come back to another."""
         self._closed = True
         self._begun.set()
-        for feed in [feed for feeds in self._open.values() for feed in feeds]:
+        for feed in self._all():
             feed.end()
         await end_tasks(*self._tasks)
 
     @contextmanager
-    def open(self, feed: Feed) -> Iterator[None]:
-        if self._closed:
-            feed.end()
-        elif not self._tasks:
-            self._tasks = [asyncio.create_task(work, name="feeds") for work in (self._read(), self._check())]
+    def open(self, feed: JobFeed) -> Iterator[None]:
         key = str(feed.job_id)
         self._open.setdefault(key, set()).add(feed)
-        self._opened.set()
+        self._start(feed)
         try:
             yield
         finally:
@@ -106,13 +65,33 @@ class Feeds:
             if not self._open[key]:
                 del self._open[key]
 
+    @contextmanager
+    def watching(self, watch: Watch) -> Iterator[None]:
+        self._watches.add(watch)
+        self._start(watch)
+        try:
+            yield
+        finally:
+            self._watches.discard(watch)
+
+    def _start(self, feed: Feed[Any]) -> None:
+        if self._closed:
+            feed.end()
+        elif not self._tasks:
+            works = (self._read(), self._check())
+            self._tasks = [asyncio.create_task(work, name="feeds", context=Context()) for work in works]
+        self._opened.set()
+
+    def _all(self) -> list[Feed[Any]]:
+        return [*(feed for feeds in self._open.values() for feed in feeds), *self._watches]
+
     async def begun(self) -> Position:
         """How far Redis is read for those who are open now; NOWHERE where it cannot be."""
         await self._begun.wait()
         return self.at
 
     async def _someone(self) -> None:
-        if not self._open:
+        if not self._all():
             self._opened.clear()
             await self._opened.wait()
 
@@ -121,7 +100,7 @@ class Feeds:
     async def _read(self) -> None:
         fresh = False
         while True:
-            if not self._open:
+            if not self._all():
                 fresh = False
                 self._begun.clear()
                 await self._someone()
@@ -130,6 +109,8 @@ class Feeds:
                     newest = await self._changes.last()
                     # One that lost its memory may count from before what was read.
                     self.at = min(self.at, newest) if self._begun.is_set() else newest
+                    if self._away:
+                        self._lose()
                     fresh, self._away = True, False
                     self._begun.set()
                 self._pass_on(await self._changes.next(self.at))
@@ -146,6 +127,15 @@ class Feeds:
             for feed in self._open.get(change.job_id, ()):
                 self._heard.add(change.job_id)
                 feed.offer(change)
+        if self._watches:
+            news = News.of(changes)
+            for watch in self._watches:
+                watch.hear(news)
+
+    def _lose(self) -> None:
+        """Whatever happened while Redis was away was told to nobody."""
+        for watch in self._watches:
+            watch.lose(self.at)
 
     # ---- Postgres ------------------------------------------------------------------------------
 
@@ -165,8 +155,9 @@ class Feeds:
                 emit("events.interrupted", logging.WARNING, error=str(error))
 
     def _forget_gone(self) -> None:
-        for feed in [feed for feeds in self._open.values() for feed in feeds if feed.gone()]:
-            feed.end()
+        for feed in self._all():
+            if feed.gone():
+                feed.end()
 
     async def _compare(self) -> None:
         """Rows to those who have nothing else to tell, and heard of nothing since Postgres was asked.

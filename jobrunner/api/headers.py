@@ -58,6 +58,11 @@ SENT: Final[tuple[Header, ...]] = (
         _TEXT,
         "The `id` of the last event that you saw: the stream goes on behind it. A browser's EventSource sends it.",
     ),
+    Header(
+        "X-Jobrunner-Token",
+        _TEXT,
+        "The `token` of the session, from a page that is signed in by a cookie, with all that is not GET or HEAD.",
+    ),
 )
 
 READ: Final[tuple[Header, ...]] = (
@@ -91,6 +96,12 @@ READ: Final[tuple[Header, ...]] = (
         "How often the key may ask: `q=` times in `w=` seconds.",
         range(200, 600),
         everywhere=True,
+    ),
+    Header(
+        "Set-Cookie",
+        _TEXT,
+        "The session, or its end: no script can read it, no other site makes it be sent.",
+        (200, 204),
     ),
     Header("ETag", _TEXT, "Names the content; send it as `If-None-Match` next time.", (200, 206, 304)),
     Header("Accept-Ranges", _TEXT, "`bytes`: the file can be asked for in parts.", (200, 206)),

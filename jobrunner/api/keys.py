@@ -1,4 +1,4 @@
-"""API keys: how they are made, and whose a request's is."""
+"""API keys: how they are made, and whose one is."""
 
 import hashlib
 import hmac
@@ -31,30 +31,44 @@ class Keys:
     """The keys of the settings. Without any, nobody is asked for one."""
 
     def __init__(self, keys: Mapping[str, Key]) -> None:
-        self._callers = [(key.hash, _caller(name, key)) for name, key in keys.items()]
+        self._hashes = {name: key.hash for name, key in keys.items()}
+        self._callers = {name: _caller(name, key) for name, key in keys.items()}
 
     def __bool__(self) -> bool:
         return bool(self._callers)
 
+    def named(self, name: str) -> Caller | None:
+        return self._callers.get(name)
+
+    def hash_of(self, name: str) -> str:
+        """What the settings keep of the key of this name. Raises KeyError."""
+        return self._hashes[name]
+
     def caller(self, request: web.Request) -> Caller:
         """Whose key stands in the Authorization header. Raises HTTPUnauthorized.
 
-        One in the query, where logs and histories would keep it, does not count. Every key is compared, each in
-        constant time: how long it takes says nothing about any of them.
+        One in the query, where logs and histories would keep it, does not count.
         """
         scheme, _, key = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
         if scheme.lower() != "bearer" or not key:
             raise web.HTTPUnauthorized(
                 text=f"This needs an API key, and none was sent. {_HOW}", headers={hdrs.WWW_AUTHENTICATE: _REALM}
             )
-        hashed = hash_of(key.strip())
-        found = [caller for known, caller in self._callers if hmac.compare_digest(known, hashed)]
+        return self.known(key.strip())
+
+    def known(self, key: str) -> Caller:
+        """Whose it is. Raises HTTPUnauthorized.
+
+        Every key is compared, each in constant time: how long it takes says nothing about any of them.
+        """
+        hashed = hash_of(key)
+        found = [name for name, known in self._hashes.items() if hmac.compare_digest(known, hashed)]
         if not found:
             raise web.HTTPUnauthorized(
                 text=f"This API key is not known here, or was revoked. {_HOW}",
                 headers={hdrs.WWW_AUTHENTICATE: f'{_REALM}, error="invalid_token"'},  # RFC 6750, section 3
             )
-        return found[0]
+        return self._callers[found[0]]
 
 
 def _caller(name: str, key: Key) -> Caller:

@@ -10,7 +10,7 @@ from aiohttp.typedefs import Handler
 
 from jobrunner.api.problems import problem_of
 from jobrunner.api.routes import CALLER
-from jobrunner.events import emit
+from jobrunner.events import about, emit
 
 REQUEST_ID = "X-Request-Id"
 
@@ -33,8 +33,17 @@ async def traced(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Give the request an id, answer its errors as problems, and tell of it."""
     asked = request.headers.get(REQUEST_ID, "")
     request[_id] = asked if _SANE_ID.fullmatch(asked) else uuid4().hex
+    before = about.set({"request_id": request[_id]})
     started = time.perf_counter()
-    response = await _answered(request, handler)
+    try:
+        response = await _answered(request, handler)
+        _tell(request, response, started)
+    finally:
+        about.reset(before)  # the connection's next request runs in the same asyncio task
+    return response
+
+
+def _tell(request: web.Request, response: web.StreamResponse, started: float) -> None:
     emit(
         "api.request",
         logging.DEBUG,
@@ -45,7 +54,6 @@ async def traced(request: web.Request, handler: Handler) -> web.StreamResponse:
         status=response.status,
         ms=round((time.perf_counter() - started) * 1000, 1),
     )
-    return response
 
 
 async def _answered(request: web.Request, handler: Handler) -> web.StreamResponse:

@@ -17,6 +17,7 @@ from jobrunner.api.headers import Header
 from jobrunner.api.problems import CONTENT_TYPE
 from jobrunner.api.routes import Route
 from jobrunner.api.schemas import PLACE, Model, Schema, name_in, schemas_of, without_null
+from jobrunner.api.sessions import COOKIE
 from jobrunner.api.shapes import Submission
 from jobrunner.api.signed_urls import SIGNATURE
 from jobrunner.client.showing import Mode, schema_of
@@ -36,6 +37,10 @@ _BEARER = (
     "An API key, made by `jobrunner keys create`; the scope that a route needs stands with it, and `admin` has all. "
     "A key that is bound to a user sees and touches only what is that user's. A server without keys listens on its own "
     "machine alone, and asks for none."
+)
+_SESSION = (
+    "POST /v1/session takes a key and sets this cookie, for a page in a browser: it is good for twelve hours. What is "
+    "not GET or HEAD needs the header X-Jobrunner-Token beside it."
 )
 _SIGNED = "POST /v1/artifacts/{id}/url makes a URL that carries it: good without a key, for one file and a time."
 _JSON = "application/json"
@@ -64,6 +69,7 @@ def document(routes: Iterable[Route], tasks: Tasks) -> dict[str, Any]:
             "headers": {each.name: _described(each) for each in headers.READ},
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer", "description": _BEARER},
+                "session": {"type": "apiKey", "in": "cookie", "name": COOKIE, "description": _SESSION},
                 "signature": {"type": "apiKey", "in": "query", "name": SIGNATURE, "description": _SIGNED},
             },
         },
@@ -180,6 +186,7 @@ def _operation(route: Route, parameters: list[Schema], ours: Mapping[Model, Sche
 def _ways_in(route: Route) -> Iterable[dict[str, list[str]]]:
     if route.scope is not None:
         yield {"bearer": [route.scope]}
+        yield {"session": [route.scope]}
     if SignatureInvalid.code in route.problems:
         yield {"signature": []}
 
@@ -274,6 +281,8 @@ def _usual(route: Route) -> Iterable[str]:
     yield from ("forbidden", "internal_error")
     if route.scope is not None:
         yield from ("unauthorized", "scope_missing", "too_many_requests", "unavailable")
+        if route.method != "GET":
+            yield "token_missing"
     if "{" in route.path:
         yield "not_found"
     if route.query is not None:

@@ -67,7 +67,7 @@ class Submission(BaseModel):
         )
 
 
-def _split(value: Any) -> Any:
+def split_words(value: Any) -> Any:
     return value.split(",") if isinstance(value, str) else value
 
 
@@ -87,12 +87,14 @@ class Selection(BaseModel):
 
     `status` names one state or several (in a query: `status=failed,cancelled`). `created_after` and `created_before`
     are RFC 3339 with their offset; the first moment belongs to what is asked for, the second does not. `metadata` is a
-    JSON object that the job's own metadata must contain. `cursor` is the `next_cursor` of the answer before.
+    JSON object that the job's own metadata must contain. `text` are words, or parts of them, that are all in the job's
+    params, error or record_id, in whatever case; or the beginning of its id. `cursor` is the `next_cursor` of the page
+    before.
     """
 
     model_config = ConfigDict(extra="forbid")
 
-    status: Annotated[tuple[Status, ...], BeforeValidator(_split)] = ()
+    status: Annotated[tuple[Status, ...], BeforeValidator(split_words)] = ()
     task: Word | None = None
     module: Word | None = None
     user_id: Word | None = None
@@ -100,6 +102,7 @@ class Selection(BaseModel):
     created_after: AwareDatetime | None = None
     created_before: AwareDatetime | None = None
     metadata: Annotated[dict[str, Any], BeforeValidator(_parsed)] | None = None
+    text: Annotated[Word, Field(pattern=r"\S")] | None = None
     cursor: Word | None = None
 
     def filter(self, limit: int) -> Filter:
@@ -178,10 +181,12 @@ def read_cursor(cursor: str) -> tuple[datetime, UUID]:
         micros, raw_id = _CURSOR.unpack(base64.b64decode(cursor, altchars=b"-_", validate=True))
         return _EPOCH + micros * _MICROSECOND, UUID(bytes=raw_id)
     except (ValueError, struct.error, OverflowError):
-        message = "is no cursor of ours; send `next_cursor` of the page before, or leave it out"
-        raise InvalidRequest(
-            f"cursor: {message}", [{"path": "cursor", "message": message, "type": "cursor_invalid"}]
-        ) from None
+        raise no_cursor() from None
+
+
+def no_cursor() -> InvalidRequest:
+    message = "is no cursor of ours; send `next_cursor` of the page before, or leave it out"
+    return InvalidRequest(f"cursor: {message}", [{"path": "cursor", "message": message, "type": "cursor_invalid"}])
 
 
 def answer(value: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:

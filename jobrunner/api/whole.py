@@ -11,4 +11,5 @@ async def whole_job(client: Client, job: Job) -> dict[str, Any]:
     """Raises Unavailable."""
     steps = await client.steps(job.id)
     artifacts = await client.artifacts([job.id])
-    return {**job_json(job, artifacts), "steps": [step_json(step) for step in steps]}
+    more = {"steps": [step_json(step) for step in steps], "why": await client.why(job)}
+    return {**job_json(job, artifacts), **more}

@@ -11,8 +11,9 @@ import re
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from contextvars import Context
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, cast
 from uuid import UUID
 
 import orjson
@@ -23,6 +24,7 @@ from jobrunner.broker.connection import ANSWER_S, CONNECT_S, end_tasks, mapped_e
 from jobrunner.errors import Unavailable
 from jobrunner.events import emit
 from jobrunner.job import Job, Status
+from jobrunner.shown import EventKind
 
 KEY = "jobrunner:events"
 
@@ -38,12 +40,12 @@ Position = tuple[int, int]
 NOWHERE: Position = (0, 0)
 """Before every change; Redis gives it to none."""
 
-Kind = Literal["status", "progress", "step"]
-
 _PAGE = 1000
 _BREATH_S = 0.01
 """Between two appends: of jobs that come one by one, a hundred go in one, and no watcher notices."""
 _ERROR_CHARS = 500
+_LINE_CHARS = 500
+_LOG_BYTES = 4000
 _POSITION = re.compile(r"(\d{1,20})-(\d{1,20})")
 _APPEND = """
 for i = 2, #ARGV, 3 do
@@ -96,6 +98,35 @@ def stepped(job: Job, step: Mapping[str, Any]) -> Change:
     return _change(job, "step", step={**step, "error": cut_error(step["error"])})
 
 
+def previewed(job: Job, preview: Mapping[str, Any]) -> Change:
+    """`preview` is what a picture is and where it is served, not the picture."""
+    return _change(job, "preview", preview=preview)
+
+
+def logged(job: Job, lines: Sequence[Mapping[str, Any]]) -> Change:
+    """The newest of `lines` (`at`, `level`, `message`, `fields`), as many as may stand in one change."""
+    room, told = _LOG_BYTES, deque[Mapping[str, Any]]()
+    for line in reversed(lines):
+        short = {**line, "message": line["message"][:_LINE_CHARS]}
+        if len(orjson.dumps(line["fields"])) > _LINE_CHARS:
+            short["fields"] = {}
+        room -= len(orjson.dumps(short))
+        if room < 0:
+            message = f"{len(lines) - len(told)} lines are left out here; the job's log has them."
+            told.appendleft({"at": line["at"], "level": "info", "message": message, "fields": {}})
+            break
+        told.appendleft(short)
+    return _change(job, "log", lines=[*told])
+
+
+def tellings(kind: str, said: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """What is told of a change: a log's lines one by one."""
+    if kind != "log":
+        return [said]
+    whose = {name: value for name, value in said.items() if name != "lines"}
+    return [{**line, **whose} for line in said["lines"]]
+
+
 def cut_error(record: Mapping[str, Any] | None) -> dict[str, Any] | None:
     """What a change says of an error, which others may have written; the row keeps the whole of it."""
     if record is None:
@@ -144,7 +175,7 @@ class Changes:
         """Append what Postgres has committed: soon, in order, in one call for all that came during the last one."""
         self._untold.extend(changes)
         if self._untold and (self._telling is None or self._telling.done()):
-            self._telling = asyncio.create_task(self._tell(), name="tell changes")
+            self._telling = asyncio.create_task(self._tell(), name="tell changes", context=Context())
 
     async def _tell(self) -> None:
         while self._untold:
@@ -172,6 +203,17 @@ class Changes:
                 await self._blocking.xread({KEY: position_text(after)}, count=_PAGE, block=round(BLOCK_S * 1000))
             )
 
+    async def holds(self, at: Position) -> bool:
+        """Whether nothing of what came after that one was lost."""
+        async with mapped_errors():
+            [held] = await self._held([at])
+        return held
+
+    async def page(self, after: Position) -> list[Change]:
+        """The changes after that one which are there, up to a page of them."""
+        async with mapped_errors():
+            return _changes(await self._redis.xread({KEY: position_text(after)}, count=_PAGE))
+
     async def since(self, job_id: UUID, after: Position) -> list[Change] | None:
         """A job's changes after that one; None if Redis no longer holds it. Those who ask at once share one look."""
         return await self._resumed.add((str(job_id), after))
@@ -182,7 +224,7 @@ class Changes:
             found: dict[str, list[Change]] = {job_id: [] for job_id, _ in asked}
             at = min((after for (_, after), is_held in zip(asked, held, strict=True) if is_held), default=None)
             while at is not None:
-                page = _changes(await self._redis.xread({KEY: position_text(at)}, count=_PAGE))
+                page = await self.page(at)
                 for change in page:
                     if change.job_id in found:
                         found[change.job_id].append(change)
@@ -199,7 +241,7 @@ class Changes:
             return [bool(found) for found in await pipe.execute()]
 
 
-def _change(job: Job, kind: Kind, **said: Any) -> Change:
+def _change(job: Job, kind: EventKind, **said: Any) -> Change:
     job_id = str(job.id)
     whose = {"id": job_id, "task": job.task, "module": job.module, "user_id": job.user_id, "attempt": job.fence}
     return Change(job_id, kind, orjson.dumps({**whose, **said}, option=orjson.OPT_UTC_Z))
@@ -213,6 +255,10 @@ def _sound(kind: str, data: dict[str, Any]) -> bool:
             return isinstance(data["progress"], float | int) and isinstance(data["progress_note"], str)
         case "step":
             return isinstance(data["step"], dict)
+        case "preview":
+            return isinstance(data["preview"], dict)
+        case "log":
+            return bool(data["lines"]) and all(isinstance(line, dict) for line in data["lines"])
         case _:
             return False
 

@@ -19,6 +19,7 @@ from arq.constants import in_progress_key_prefix
 from redis.exceptions import ResponseError
 
 from jobrunner.broker.connection import CONNECT_S, make_redis, mapped_errors
+from jobrunner.broker.entries import FOREIGN, Entries
 from jobrunner.errors import ConfigError, JobFailed
 from jobrunner.job import Job, Status
 
@@ -29,8 +30,6 @@ PAYLOAD_MS = 7 * 86_400_000
 """Payloads outlive any outage a person sleeps through; reconcile makes lost ones again."""
 
 EPOCH_KEY = "jobrunner:epoch"
-
-_FOREIGN = "surrogateescape"
 
 WAKE_CAP = 64
 """More tokens than workers could use say nothing more."""
@@ -165,6 +164,8 @@ def result_payload(job: Job, queue: str) -> bytes:
 
 
 class Queue:
+    """`entries`: what it holds, for whoever looks inside."""
+
     def __init__(self, url: str, *, name: str) -> None:
         self.name = name
         self._wake = f"jobrunner:wake:{name}"
@@ -175,6 +176,7 @@ class Queue:
         self._push = self._redis.register_script(_PUSH)
         self._claim = self._redis.register_script(_CLAIM)
         self._forget = self._redis.register_script(_FORGET)
+        self.entries = Entries(self._redis, name)
 
     async def aclose(self) -> None:
         await self._redis.aclose(close_connection_pool=True)
@@ -212,7 +214,7 @@ class Queue:
                 keys=[self.name, self._wake, self._asked], args=[limit, orjson.dumps(holds)]
             )
         next_due_s = None if wait_ms is None else max(0.0, float(wait_ms) / 1000)
-        return Claimed([raw.decode(errors=_FOREIGN) for raw in ids], next_due_s)
+        return Claimed([raw.decode(errors=FOREIGN) for raw in ids], next_due_s)
 
     async def hold(self, until_ms: Mapping[str, int]) -> None:
         """Show these ids as in progress, each until then: claims that came about without Redis."""
@@ -237,7 +239,7 @@ class Queue:
             await self._take_out(dict.fromkeys(ids, b""))
 
     async def _take_out(self, results: Mapping[str, bytes]) -> None:
-        arguments = [part for id, result in results.items() for part in (id.encode(errors=_FOREIGN), result)]
+        arguments = [part for id, result in results.items() for part in (id.encode(errors=FOREIGN), result)]
         async with mapped_errors():
             await self._forget(keys=[self.name], args=[RESULT_MS, *arguments])
 

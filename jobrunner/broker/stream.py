@@ -13,6 +13,7 @@ import orjson
 
 from jobrunner.broker.changes import Changes
 from jobrunner.broker.connection import end_tasks, make_redis, mapped_errors
+from jobrunner.broker.previews import Previews
 from jobrunner.errors import Unavailable
 from jobrunner.events import emit
 
@@ -25,12 +26,13 @@ _IDLE_S = 30.0
 
 
 class Notices:
-    """`changes` is the log beside them, on the same connections: what changed of which job."""
+    """On the same connections: `changes`, the log of what changed of which job, and the jobs' `previews`."""
 
     def __init__(self, url: str) -> None:
         self._redis = make_redis(url, connections=2)
         self._listening = make_redis(url, connections=8, answer_s=None)
         self.changes = Changes(self._redis, self._listening)
+        self.previews = Previews(self._redis)
 
     async def aclose(self) -> None:
         await self.changes.aclose()

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Coroutine, Sequence
+from contextvars import Context
 from typing import Any
 
 from jobrunner.broker.changes import Changes, moved
@@ -34,7 +35,7 @@ class Telling:
         self.soon(self._queue.push([entry_of(job) for job in jobs if job.queue == self._queue.name], again=True))
 
     def soon(self, telling: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(_told(telling))
+        task = asyncio.create_task(_told(telling), context=Context())
         self._background.add(task)
         task.add_done_callback(self._background.discard)
 

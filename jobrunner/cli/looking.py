@@ -1,4 +1,4 @@
-"""`jobs` and `show`: what stands in the database."""
+"""`jobs`, `show` and `logs`: what stands in the database."""
 
 from pathlib import Path
 from uuid import UUID
@@ -8,7 +8,8 @@ import click
 from jobrunner.api.shapes import webhooks_json
 from jobrunner.cli.opening import opened_client
 from jobrunner.cli.process import Signals, data_dir_option, json_option, run
-from jobrunner.cli.showing import console, job_table, jobs_table, to_json
+from jobrunner.cli.showing import console, job_table, jobs_table, line_text, to_json
+from jobrunner.client.logs import logged
 from jobrunner.client.showing import step_json
 from jobrunner.job import Status, job_json
 from jobrunner.store.rows import Filter
@@ -64,10 +65,30 @@ def show(id: UUID, as_json: bool, data_dir: Path | None) -> None:
             steps = await client.steps(id)
             artifacts = await client.artifacts([id])
             told = await client.deliveries(job)
+            why = await client.why(job)
         if as_json:
-            more = {"steps": [step_json(step) for step in steps], "webhooks": webhooks_json(*told)}
+            more = {"steps": [step_json(step) for step in steps], "why": why, "webhooks": webhooks_json(*told)}
             print(to_json({**job_json(job, artifacts), **more}))
         else:
-            console().print(job_table(job, steps, artifacts, *told))
+            console().print(job_table(job, why, steps, artifacts, told))
+
+    run(program)
+
+
+@click.command()
+@click.argument("id", type=click.UUID)
+@click.option("--follow", is_flag=True, help="Go on until the job has ended.")
+@json_option
+@data_dir_option
+def logs(id: UUID, follow: bool, as_json: bool, data_dir: Path | None) -> None:
+    """Show what a job's task logged, the oldest first. With --json: each line as the API shows it."""
+
+    async def program(_signals: Signals) -> None:
+        async with opened_client(data_dir) as client:
+            async for line in logged(client, id, follow=follow):
+                if as_json:
+                    print(to_json(line.model_dump(mode="json")), flush=True)
+                else:
+                    console().print(line_text(line))
 
     run(program)

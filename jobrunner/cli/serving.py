@@ -12,9 +12,11 @@ from jobrunner.cli.process import Signals, data_dir_option, json_option, run, se
 from jobrunner.cli.showing import console, to_json
 from jobrunner.cli.standin import greet, standing_in
 from jobrunner.observe import collect_rarely, observing, watched
+from jobrunner.observe.metrics import Metrics
 from jobrunner.runtime import opened, resolve
 from jobrunner.settings import Settings
 from jobrunner.worker.loop import WorkerLoop
+from jobrunner.worker.probing import measure, probing
 
 host_option = click.option("--host", help="Where the API listens, instead of the setting http.host.")
 port_option = click.option("--port", type=click.IntRange(0, 65535), help="Instead of http.port; 0 takes a free one.")
@@ -39,8 +41,10 @@ def up(host: str | None, port: int | None, as_json: bool, data_dir: Path | None)
             await stack.enter_async_context(watched(settings.worker.watchdog_s))
             standin = await stack.enter_async_context(standing_in(settings))
             runtime = await stack.enter_async_context(opened(standin.settings))
-            api_url = await stack.enter_async_context(serving(runtime))
-            worker = WorkerLoop(runtime)
+            worker, metrics = WorkerLoop(runtime), Metrics(runtime.store)
+            measure(worker, metrics)
+            api_url = await stack.enter_async_context(serving(runtime, metrics))
+            await stack.enter_async_context(probing(worker, runtime))
             signals.ask(worker.stop)
             working = asyncio.create_task(worker.run(), name="worker")
             ready = asyncio.create_task(worker.ready.wait(), name="worker is ready")

@@ -1,7 +1,7 @@
 """How jobs look: as JSON for machines, as tables for people."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -12,9 +12,11 @@ from rich.text import Text
 
 from jobrunner.api.shapes import last_answer, webhooks_json
 from jobrunner.job import Job, Status, job_json
+from jobrunner.redaction import escaped
+from jobrunner.shown import LogLine
 from jobrunner.store.deliveries import Disabled
 from jobrunner.store.rows import Step
-from jobrunner.work import Artifact
+from jobrunner.work import Artifact, Level
 
 COLOURS = {
     Status.PENDING: "yellow",
@@ -23,6 +25,7 @@ COLOURS = {
     Status.FAILED: "red",
     Status.CANCELLED: "magenta",
 }
+LEVELS: Mapping[Level, str] = {"debug": "dim", "info": "", "warning": "yellow", "error": "red"}
 _NOTE_CHARS = 80
 _PIPED_WIDTH = 200
 
@@ -64,11 +67,13 @@ def print_deliveries(deliveries: Sequence[Job], *, as_json: bool) -> None:
 
 def job_table(
     job: Job,
+    why: str | None,
     steps: Sequence[Step],
     artifacts: Sequence[Artifact],
-    deliveries: Sequence[Job],
-    disabled: Sequence[Disabled],
+    told: tuple[Sequence[Job], Sequence[Disabled]],
 ) -> Table:
+    """`told`: the deliveries to its webhooks, and those that nothing is sent to any more."""
+    deliveries, disabled = told
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="bold")
     table.add_column(overflow="fold")
@@ -76,6 +81,7 @@ def job_table(
         ("id", str(job.id)),
         ("task", job.task),
         ("status", status_of(job)),
+        ("why", why),
         ("user", job.user_id),
         ("record", job.record_id),
         ("params", to_json(job.params)),
@@ -113,6 +119,20 @@ def took(job: Job) -> str:
     if job.started_at is None or job.completed_at is None:
         return ""
     return f"{(job.completed_at - job.started_at).total_seconds():.1f} s"
+
+
+def line_text(line: LogLine) -> Text:
+    """When, in which attempt, how bad, and what."""
+    more = "".join(
+        f"  {name}={value if isinstance(value, str) else to_json(value)}" for name, value in line.fields.items()
+    )
+    head = f"{line.at:%Y-%m-%d %H:%M:%S.%f}"[:-3]
+    return Text.assemble(
+        (f"{head} #{line.attempt} ", "dim"),
+        (f"{line.level:<8}", LEVELS[line.level]),
+        escaped(line.message),
+        (escaped(more), "dim"),
+    )
 
 
 def _error_line(error: Any) -> str:

@@ -18,6 +18,7 @@ from jobrunner.broker.telling import Telling
 from jobrunner.client.matching import Changes, in_states, page_by_page
 from jobrunner.client.submitting import new_job
 from jobrunner.client.waiting import Waiting
+from jobrunner.client.why import why
 from jobrunner.declare import SubmitOptions, TaskSpec
 from jobrunner.errors import (
     Conflict,
@@ -29,10 +30,11 @@ from jobrunner.errors import (
     RequestError,
     UnknownTask,
 )
-from jobrunner.events import emit
+from jobrunner.events import about, emit
 from jobrunner.failpoints import hit
 from jobrunner.job import Job, Status
 from jobrunner.store.deliveries import Disabled
+from jobrunner.store.logs import Line, Place
 from jobrunner.store.postgres import Inserted, Store
 from jobrunner.store.rows import Filter, NewJob, Step
 from jobrunner.tasks.params import check_urls
@@ -57,7 +59,7 @@ class Client:
     tasks: Mapping[str, TaskSpec[Any, Any]]
     check_webhook: Callable[[str], None]
     check_url: Callable[[str], None]
-    _submits: Batcher[NewJob, Inserted] = field(init=False)
+    _submits: Batcher[tuple[NewJob, Mapping[str, Any]], Inserted] = field(init=False)
     _pages: asyncio.Semaphore = field(init=False)
     telling: Telling = field(init=False)
     _waiting: Waiting = field(init=False)
@@ -116,7 +118,7 @@ class Client:
         """
         new = self._new(spec, params, options, caller_user=caller_user, id=id)
         try:
-            return _kept(new, await self._submits.add(new))
+            return _kept(new, await self._submits.add((new, about.get())))
         except InvalidRequest as error:
             raise InvalidParams(f"{spec.name}: {error}") from error
 
@@ -131,7 +133,8 @@ class Client:
     async def _submit_page(self, page: Sequence[Asked]) -> list[Job | RequestError]:
         async with self._pages:
             judged = [self._judged(*each) for each in page]
-            results = iter(await self._write([each for each in judged if isinstance(each, NewJob)]))
+            by = about.get()
+            results = iter(await self._write([(each, by) for each in judged if isinstance(each, NewJob)]))
             return [_answer(each, next(results)) if isinstance(each, NewJob) else each for each in judged]
 
     def _judged(self, spec: TaskSpec[Any, Any], params: BaseModel, options: SubmitOptions) -> NewJob | RequestError:
@@ -161,15 +164,17 @@ class Client:
             )
         return new
 
-    async def _write(self, jobs: list[NewJob]) -> Sequence[Inserted | BaseException]:
-        """Commit first, then push: the row is the job, the push is a hint."""
-        results = await self.store.insert(jobs)
+    async def _write(self, batch: list[tuple[NewJob, Mapping[str, Any]]]) -> Sequence[Inserted | BaseException]:
+        """Commit first, then push: the row is the job, the push is a hint. Each comes with who submits it."""
+        results = await self.store.insert([new for new, _ in batch])
         await hit("submit.committed")
-        created = [result[0] for result in results if isinstance(result, tuple) and result[1] is None]
-        self.telling.push(created)
+        made = zip(results, batch, strict=True)
+        created = [(result[0], by) for result, (_, by) in made if isinstance(result, tuple) and result[1] is None]
+        self.telling.push([job for job, _ in created])
         emit("jobs.submitted", logging.DEBUG, jobs=len(created))
-        for job in created:
-            emit("job.submitted", job_id=str(job.id), task=job.task, user_id=job.user_id)
+        for job, by in created:
+            by_whom = {"by": by} if by else {}
+            emit("job.submitted", job_id=str(job.id), task=job.task, user_id=job.user_id, **by_whom)
         return results
 
     async def knows_key(self, key: str | None, *, caller_user: str | None) -> bool:
@@ -190,6 +195,14 @@ class Client:
 
     async def steps(self, job_id: UUID) -> list[Step]:
         return await self.store.steps_of(job_id)
+
+    async def why(self, job: Job) -> str | None:
+        """Why the job is not running, in words; None where it runs or has ended."""
+        return None if job.status.terminal else why(job, await self.store.crew.circumstances(job))
+
+    async def log_page(self, job_id: UUID, after: Place, limit: int) -> list[Line]:
+        """What the job's task logged after that line, the oldest first."""
+        return await self.store.logs.page(job_id, after, limit)
 
     async def artifacts(self, job_ids: Sequence[UUID]) -> list[Artifact]:
         return await self.store.artifacts_of(job_ids)

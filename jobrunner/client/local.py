@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any, BinaryIO, Unpack
 from uuid import UUID
 
-from jobrunner import shown
+from jobrunner import shown, verbs
 from jobrunner.client import Asked, Client
+from jobrunner.client.logs import logged
 from jobrunner.client.showing import show_artifact, show_job, show_step, show_task
 from jobrunner.client.uploads import Uploads
+from jobrunner.client.watching import Watched, watched
 from jobrunner.declare import SubmitOptions
 from jobrunner.errors import JobrunnerError, RequestError
 from jobrunner.job import Job
@@ -83,6 +85,12 @@ class Local(Verbs):
     async def steps(self, job_id: UUID) -> list[shown.Step]:
         await self.client.get(job_id)
         return [show_step(step) for step in await self.client.steps(job_id)]
+
+    def logs(self, job_id: UUID, *, follow: bool = False) -> AsyncIterator[shown.LogLine]:
+        return logged(self.client, job_id, follow=follow)
+
+    def events(self, **wanted: Unpack[verbs.Watched]) -> AsyncIterator[shown.Event]:
+        return watched(self.client.notices.changes, Watched(**wanted))
 
     async def artifacts(self, job_id: UUID) -> list[shown.Artifact]:
         return (await self.get(job_id)).artifacts

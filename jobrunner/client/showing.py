@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from jobrunner import shown
 from jobrunner.declare import TaskSpec
 from jobrunner.job import Job, artifact_json, job_json
+from jobrunner.store.logs import Line
 from jobrunner.store.rows import Step
 from jobrunner.work import Artifact
 
@@ -34,6 +35,11 @@ def step_json(step: Step) -> dict[str, Any]:
     }
 
 
+def line_json(line: Line) -> dict[str, Any]:
+    attempt, _ = line.place
+    return {"at": line.at, "attempt": attempt, "level": line.level, "message": line.message, "fields": line.fields}
+
+
 def show_job(job: Job, artifacts: Sequence[Artifact]) -> shown.Job:
     """The job, with those of `artifacts` that are its own."""
     return shown.Job.model_validate(job_json(job, artifacts))
@@ -45,6 +51,10 @@ def show_artifact(artifact: Artifact) -> shown.Artifact:
 
 def show_step(step: Step) -> shown.Step:
     return shown.Step.model_validate(step_json(step))
+
+
+def show_line(line: Line) -> shown.LogLine:
+    return shown.LogLine.model_validate(line_json(line))
 
 
 def show_task(spec: TaskSpec[Any, Any]) -> shown.Task:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from contextvars import Context
 from uuid import UUID
 
 from jobrunner.broker.connection import end_tasks
@@ -30,7 +31,7 @@ class Waiting:
     async def until_ended(self, job_id: UUID, timeout_s: float | None) -> Job:
         """The job once it has ended. Raises TimeoutError (the job goes on)."""
         if self._watcher is None or self._watcher.done():
-            self._watcher = asyncio.create_task(self._watch(), name="watch ended jobs")
+            self._watcher = asyncio.create_task(self._watch(), name="watch ended jobs", context=Context())
         future: asyncio.Future[Job] = asyncio.get_running_loop().create_future()
         self._awaited.setdefault(job_id, set()).add(future)
         self._look.set()

@@ -64,6 +64,12 @@ def even(size: tuple[int, int]) -> tuple[int, int]:
     return max(2, size[0] // 2 * 2), max(2, size[1] // 2 * 2)
 
 
+def blink() -> list[str]:
+    """A fifth of a second that ffmpeg makes by itself, in the codecs of all that is rendered: to see that it can."""
+    picture, sound = "testsrc2=size=64x64:duration=0.2", "sine=duration=0.2"
+    return ["-f", "lavfi", "-i", picture, "-f", "lavfi", "-i", sound, *_H264, *_AAC, *_MP4]
+
+
 # ---- joining -----------------------------------------------------------------------------------
 
 

@@ -58,9 +58,10 @@ def picture(file: BinaryIO) -> ImageInfo:
     mime = next((mime for magic, mime in PICTURES if magic.match(head)), None)
     if mime is None:
         _invalid("not a PNG, JPEG, WebP or GIF picture")
+    size = file.seek(0, os.SEEK_END)
     file.seek(0)
     try:
-        width, height = _READERS[mime](file, os.fstat(file.fileno()).st_size)
+        width, height = _READERS[mime](file, size)
     except struct.error:
         _invalid(f"a {mime} file that was cut short")
     if not (width and height):

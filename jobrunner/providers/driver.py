@@ -12,7 +12,7 @@ never sleeps and never decides; it maps what came back to the values below or to
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from jobrunner.errors import AttemptError
 from jobrunner.request import Request
@@ -119,3 +119,11 @@ class Driver(Protocol):
         """
 
     async def aclose(self) -> None: ...
+
+
+@runtime_checkable
+class Tried(Protocol):
+    """A driver that can try its key; `jobrunner doctor` asks those that do."""
+
+    async def check_key(self) -> None:
+        """Ask what costs nothing, and what a wrong key gets no answer to. Raises AttemptError."""

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from jobrunner.errors import PermanentError
 from jobrunner.net import Net
 from jobrunner.providers.answers import Line, unsupported
 from jobrunner.providers.driver import Capabilities, Desk, Finished
@@ -63,6 +64,17 @@ class ElevenLabs(OneRequest):
             sound = await spooled(answer, desk)
             meta = {"request_id": answer.headers.get("request-id"), "output_format": FORMAT}
             return Finished((sound,), meta, _cost(answer.headers))
+
+    async def check_key(self) -> None:
+        """By its user (API reference, GET /v1/user), which a key that may make sounds only must not read.
+
+        Such a one is refused with `missing_permissions`, one that nobody knows with `invalid_api_key`; both are 401.
+        """
+        try:
+            await self._line.ask("GET", "v1/user")
+        except PermanentError as error:
+            if error.provider_code != "missing_permissions":
+                raise
 
     def _speech(self, model: str, request: SpeechRequest) -> Plan:
         voice = NARRATOR_ID if request.voice == NARRATOR else request.voice

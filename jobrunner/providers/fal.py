@@ -96,6 +96,10 @@ class Fal:
         """Nothing can be found again: the queue keeps no list."""
         return []
 
+    async def check_key(self) -> None:
+        """By leave to upload, which is not used."""
+        await self._storage.permission()
+
     async def aclose(self) -> None:
         await self._line.aclose()
         await self._storage.aclose()

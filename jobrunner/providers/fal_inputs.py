@@ -130,7 +130,7 @@ class Storage:
             return await data_uri(file, desk)
         path = desk.path_of(file)
         headers = {
-            "Authorization": await self._permission(),
+            "Authorization": await self.permission(),
             "Content-Type": file.mime,
             "X-Fal-File-Name": f"{file.id}{path.suffix}",
             "X-Fal-Object-Lifecycle": KEPT,
@@ -142,11 +142,7 @@ class Storage:
                     raise BadAnswer("an upload without an access_url")
                 return url
 
-    async def aclose(self) -> None:
-        await self._rest.aclose()
-        await self._cdn.aclose()
-
-    async def _permission(self) -> str:
+    async def permission(self) -> str:
         """A token of the CDN's own, so that the key goes to the queue and to REST only."""
         path = "storage/auth/token?storage_type=fal-cdn-v3"
         async with self._rest.open("POST", path, body={}) as answer:
@@ -155,3 +151,7 @@ class Storage:
             if not (_TOKEN.fullmatch(kind) and _TOKEN.fullmatch(token)):
                 raise BadAnswer("no usable upload token")
             return f"{kind} {token}"
+
+    async def aclose(self) -> None:
+        await self._rest.aclose()
+        await self._cdn.aclose()

@@ -8,7 +8,6 @@ import math
 import re
 import time
 from collections.abc import AsyncIterator, Mapping
-from datetime import datetime
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -18,6 +17,7 @@ from jobrunner.errors import AttemptError, PermanentError, TransientError
 from jobrunner.net import Net
 from jobrunner.providers.answers import BadAnswer, Line, judged, outputs_in, read_object, unsupported
 from jobrunner.providers.driver import CancelAnswer, Capabilities, Desk, Failed, Finished, Listed, Poll, Running
+from jobrunner.providers.times import unix_s
 from jobrunner.request import Request, VideoRequest
 from jobrunner.settings.tables import Provider
 from jobrunner.work import Handle, Intent, Output, Plan
@@ -108,6 +108,10 @@ class Luma:
     async def listed(self, since: float) -> list[Listed]:
         return [Listed(_handle(each), partial(_made_from, each)) async for each in self._videos(since)]
 
+    async def check_key(self) -> None:
+        """By a page of one generation, which may be none."""
+        await self._line.ask("GET", "generations?limit=1&offset=0")
+
     async def aclose(self) -> None:
         await self._line.aclose()
 
@@ -117,7 +121,7 @@ class Luma:
             answer = await self._line.ask("GET", f"generations?limit={PAGE}&offset={page * PAGE}")
             for generation in answer.get("generations") or ():
                 is_video = isinstance(generation.get("request"), Mapping) and _has_id(generation)
-                if is_video and _time(generation.get("created_at")) >= since:
+                if is_video and unix_s(generation.get("created_at")) >= since:
                     yield generation
             if not answer.get("has_more"):
                 return
@@ -135,7 +139,7 @@ def _made_from(generation: Mapping[str, Any], plan: Plan) -> bool:
 
 
 def _handle(generation: Mapping[str, Any]) -> Handle:
-    return Handle("luma", generation["id"], submitted_at=_time(generation.get("created_at")) or time.time())
+    return Handle("luma", generation["id"], submitted_at=unix_s(generation.get("created_at")) or time.time())
 
 
 def _finished(generation: Mapping[str, Any], handle: Handle) -> Poll:
@@ -149,11 +153,3 @@ def _finished(generation: Mapping[str, Any], handle: Handle) -> Poll:
 
 def _ended(how: str, code: str, handle: Handle) -> PermanentError:
     return PermanentError(f"Generation {handle.id} {how}.", code=code, provider="luma")
-
-
-def _time(value: Any) -> float:
-    """Unix seconds of an ISO 8601 time; 0 for anything else."""
-    try:
-        return datetime.fromisoformat(str(value)).timestamp()
-    except ValueError:
-        return 0.0

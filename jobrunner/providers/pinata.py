@@ -23,6 +23,8 @@ from jobrunner.settings.tables import Provider
 from jobrunner.work import Artifact, Intent, Plan, file_mark
 
 BASE_URL = "https://uploads.pinata.cloud/v3"
+API_URL = "https://api.pinata.cloud"
+"""Beside the host that takes files, but below any other `base_url` (the sandbox, a proxy)."""
 NETWORK = "public"
 """The only model: a private file has no address that others can read."""
 KEPT = ("id", "name", "size", "mime_type", "is_duplicate")
@@ -36,6 +38,9 @@ class Pinata(OneRequest):
 
     def __init__(self, net: Net, settings: Provider) -> None:
         self._line = Line(net, settings, provider=self.name, base_url=BASE_URL, refuse=_refused)
+        usual = settings.base_url in {None, BASE_URL}
+        api = settings.model_copy(update={"base_url": API_URL}) if usual else settings
+        self._api = Line(net, api, provider=self.name, base_url=API_URL)
 
     def prepare(self, model: str, request: Request) -> Plan:
         if not isinstance(request, PinRequest):
@@ -55,6 +60,14 @@ class Pinata(OneRequest):
             form.add_field("file", content, filename=plan.body["name"], content_type=mime)
             async with self._line.open("POST", plan.endpoint, data=form, create=True) as answer:
                 return _finished((await read_object(answer)).get("data"))
+
+    async def check_key(self) -> None:
+        """Pinata has a question for just this (its API reference, Test Authentication)."""
+        await self._api.ask("GET", "data/testAuthentication")
+
+    async def aclose(self) -> None:
+        await super().aclose()
+        await self._api.aclose()
 
 
 async def _content(plan: Plan, desk: Desk, stack: ExitStack) -> tuple[BinaryIO, str]:

@@ -8,7 +8,6 @@ import asyncio
 import re
 import time
 from collections.abc import AsyncIterator, Mapping
-from datetime import datetime
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -23,6 +22,7 @@ from jobrunner.providers.answers import BadAnswer, Line, judged, outputs_in, rea
 from jobrunner.providers.driver import CancelAnswer, Capabilities, Desk, Failed, Finished, Listed, Poll, Running
 from jobrunner.providers.files import data_uri, inlined_bytes
 from jobrunner.providers.replicate_inputs import ROUTES, input_of
+from jobrunner.providers.times import unix_s
 from jobrunner.request import Request
 from jobrunner.settings.tables import Provider
 from jobrunner.work import Artifact, Handle, Intent, Money, Output, Plan, fill
@@ -104,6 +104,10 @@ class Replicate:
         """Predictions: the input and, where it is told, the model must match."""
         return [Listed(_handle(each), partial(_made_from, each)) async for each in self._newest_first(since)]
 
+    async def check_key(self) -> None:
+        """By its account (Replicate HTTP API reference, Account)."""
+        await self._line.ask("GET", "v1/account")
+
     async def aclose(self) -> None:
         await self._line.aclose()
 
@@ -112,7 +116,7 @@ class Replicate:
         for _ in range(MAX_PAGES):
             answer = await self._line.ask("GET", page)
             for prediction in answer.get("results") or ():
-                if _time(prediction.get("created_at")) < since:
+                if unix_s(prediction.get("created_at")) < since:
                     return
                 if _has_id(prediction):
                     yield prediction
@@ -146,7 +150,7 @@ def _has_id(prediction: Mapping[str, Any]) -> bool:
 def _handle(prediction: Mapping[str, Any]) -> Handle:
     urls = prediction.get("urls")
     kept = {str(key): str(url) for key, url in urls.items()} if isinstance(urls, Mapping) else {}
-    at = _time(prediction.get("created_at")) or time.time()
+    at = unix_s(prediction.get("created_at")) or time.time()
     return Handle("replicate", prediction["id"], urls=kept, submitted_at=at)
 
 
@@ -192,11 +196,3 @@ def _progress(logs: Any) -> float | None:
     """The last tqdm line, ` 50%|#### | 2/4 [...]`, which is what Replicate's own client reads."""
     percents = _PERCENT.findall(logs) if isinstance(logs, str) else []
     return min(int(percents[-1]), 100) / 100 if percents else None
-
-
-def _time(value: Any) -> float:
-    """Unix seconds of an ISO 8601 time; 0 for anything else."""
-    try:
-        return datetime.fromisoformat(str(value)).timestamp()
-    except ValueError:
-        return 0.0

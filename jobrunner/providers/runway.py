@@ -125,6 +125,10 @@ class Runway:
         """Nothing can be found again: Runway lists no tasks."""
         return []
 
+    async def check_key(self) -> None:
+        """By its organisation (runwayml 5.24, `organization.retrieve`)."""
+        await self._line.ask("GET", "v1/organization")
+
     async def aclose(self) -> None:
         await self._line.aclose()
 

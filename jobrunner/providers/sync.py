@@ -104,6 +104,11 @@ class Sync:
         """Nothing is looked for: sending the same intent again finds it."""
         return []
 
+    async def check_key(self) -> None:
+        """By the list of what waits, which is short (syncsdk 0.3, `generations.list`)."""
+        async with self._line.open("GET", "v2/generations?status=PENDING"):
+            pass
+
     async def aclose(self) -> None:
         await self._line.aclose()
 

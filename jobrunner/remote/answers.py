@@ -38,6 +38,12 @@ class Jobs(BaseModel):
     next_cursor: str | None
 
 
+class Logs(BaseModel):
+    data: list[shown.LogLine]
+    next_cursor: str | None
+    has_more: bool
+
+
 class Tasks(BaseModel):
     data: list[shown.Task]
 

@@ -10,7 +10,7 @@ import orjson
 
 from jobrunner.declare import TaskSpec
 from jobrunner.errors import InvalidParams
-from jobrunner.verbs import Submission, Wanted, as_json
+from jobrunner.verbs import Submission, Wanted, Watched, as_json
 
 _BATCH_JOBS = 1000
 _BATCH_BYTES = 8 * 1024 * 1024
@@ -63,8 +63,8 @@ def _batch(bodies: Mapping[int, bytes], places: list[int]) -> bytes:
     return b'{"jobs":[' + b",".join(bodies[place] for place in places) + b"]}"
 
 
-def query(wanted: Wanted) -> dict[str, str]:
-    """The query of GET /v1/jobs."""
+def query(wanted: Wanted | Watched) -> dict[str, str]:
+    """The query of GET /v1/jobs, or of GET /v1/events."""
     return {name: _word(value) for name, value in wanted.items() if value is not None}
 
 

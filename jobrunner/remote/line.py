@@ -92,13 +92,35 @@ class Line:
                     return await reader(answer)
             except Trouble as trouble:
                 began = time.monotonic() if began is None else began
-                backoff_s = _PAUSES.delay_s(tries, random.random())  # noqa: S311  # spreads load, guards nothing
-                pause_s = max(backoff_s, trouble.after_s or 0.0)
-                again = ask.safe or trouble.undone
-                if not again or time.monotonic() - began + pause_s > self._patience_s:
-                    raise self._given_up(ask, trouble, tries, pause_s) from trouble.__cause__
-            await asyncio.sleep(pause_s)
+                await self._bear(ask, trouble, tries, began)
         raise AssertionError("count() does not end")
+
+    async def follow(
+        self, ask: Callable[[], Ask], reader: Callable[[aiohttp.ClientResponse], AsyncIterator[T]]
+    ) -> AsyncIterator[T]:
+        """What `reader` makes of a stream, and of the next one where that ends. Patience begins anew with each item."""
+        tries, began = 0, time.monotonic()
+        while True:
+            trouble = Trouble(f"{self._url} ended the stream.", undone=True)
+            try:
+                async with self._tried(ask()) as answer:
+                    async for item in reader(answer):
+                        tries = 0
+                        yield item
+            except Trouble as met:
+                trouble = met
+            tries += 1
+            began = time.monotonic() if tries == 1 else began
+            await self._bear(ask(), trouble, tries, began)
+
+    async def _bear(self, ask: Ask, trouble: Trouble, tries: int, began: float) -> None:
+        """Wait a while; raise what the trouble comes to where that would be too long."""
+        backoff_s = _PAUSES.delay_s(tries, random.random())  # noqa: S311  # spreads load, guards nothing
+        pause_s = max(backoff_s, trouble.after_s or 0.0)
+        again = ask.safe or trouble.undone
+        if not again or time.monotonic() - began + pause_s > self._patience_s:
+            raise self._given_up(ask, trouble, tries, pause_s) from trouble.__cause__
+        await asyncio.sleep(pause_s)
 
     @asynccontextmanager
     async def _tried(self, ask: Ask) -> AsyncIterator[aiohttp.ClientResponse]:

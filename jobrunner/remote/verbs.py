@@ -15,13 +15,15 @@ from pydantic import BaseModel
 from jobrunner import shown
 from jobrunner.declare import SubmitOptions, TaskSpec
 from jobrunner.errors import JobrunnerError
-from jobrunner.remote.answers import Accepted, Jobs, JobWithSteps, Tasks, read_as
+from jobrunner.remote.answers import Accepted, Jobs, JobWithSteps, Logs, Tasks, read_as
 from jobrunner.remote.batch import submit_all
 from jobrunner.remote.bodies import keyed, query, submission
+from jobrunner.remote.events import events
 from jobrunner.remote.line import JSON, Ask, Line
 from jobrunner.submitted import SubmittedJob
-from jobrunner.verbs import PLAIN, Params, Submission, Task, Verbs, Wanted, waiting
+from jobrunner.verbs import PLAIN, Params, Submission, Task, Verbs, Wanted, Watched, waiting
 from jobrunner.verbs.checked import BLOCK_BYTES, write_checked
+from jobrunner.verbs.following import LogPage, read_on
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -30,6 +32,9 @@ WAITS_AT_ONCE = 900
 
 _HOLD_S = 60.0
 """How long the API is asked to hold an answer, which it does for no longer (`api/waits.py`)."""
+
+_LINES = "1000"
+"""Of a log, in one page."""
 
 _TURN_S = 5.0
 _PAUSE_S = 1.0
@@ -95,6 +100,20 @@ class Remote(Verbs):
 
     async def steps(self, job_id: UUID) -> list[shown.Step]:
         return (await self._asked(_job(job_id), JobWithSteps)).steps
+
+    def logs(self, job_id: UUID, *, follow: bool = False) -> AsyncIterator[shown.LogLine]:
+        async def page(cursor: str | None) -> LogPage[str]:
+            asked = {"limit": _LINES} | ({"cursor": cursor} if cursor else {})
+            found = await self._asked(Ask("GET", f"v1/jobs/{job_id}/logs", query=asked, safe=True), Logs)
+            return LogPage(found.data, found.next_cursor, found.has_more)
+
+        async def ended() -> bool:
+            return (await self.get(job_id)).status.terminal
+
+        return read_on(page, ended, follow=follow)
+
+    def events(self, **wanted: Unpack[Watched]) -> AsyncIterator[shown.Event]:
+        return events(self._line, query(wanted))
 
     async def artifacts(self, job_id: UUID) -> list[shown.Artifact]:
         return (await self.get(job_id)).artifacts

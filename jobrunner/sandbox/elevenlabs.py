@@ -95,9 +95,13 @@ class ElevenLabs:
                 web.post("/v1/text-to-speech/{voice}/stream", guard(self, "create", self.speak)),
                 web.post("/v1/music", guard(self, "create", self.compose)),
                 web.post("/v1/sound-generation", guard(self, "create", self.effect)),
+                web.get("/v1/user", self.user),
             ]
         )
         return app
+
+    async def user(self, _request: web.Request) -> web.Response:
+        return web.json_response({"user_id": "sandbox"})
 
     async def speak(self, request: web.Request) -> web.Response:
         body, format = await _body(request, "text"), _format(request)

@@ -77,9 +77,15 @@ class Runway(Shop):
                 web.get("/v1/tasks/{id}", guard(self, "poll", self.get)),
                 web.delete("/v1/tasks/{id}", guard(self, "cancel", self.delete)),
                 web.get("/files/{id}.mp4", guard(self, "file", self.file)),
+                web.get("/v1/organization", self.organization),
             ]
         )
         return app
+
+    async def organization(self, _request: web.Request) -> web.Response:
+        return answer(
+            {"creditBalance": 1_000_000, "tier": {"maxMonthlyCreditSpend": 0, "models": {}}, "usage": {"models": {}}}
+        )
 
     async def create(self, request: web.Request) -> web.Response:
         with_image = request.path.endswith("/image_to_video")

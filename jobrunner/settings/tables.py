@@ -16,7 +16,7 @@ def _words(value: Any) -> Any:
 Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(gt=0)]
 Days = Annotated[float, Field(gt=0)]
-LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
+LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
 """A list of words; in the environment separated by commas."""
 Identifier = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_$]*(\.[A-Za-z_][A-Za-z0-9_$]*)?$")]
@@ -103,6 +103,9 @@ class Worker(Table):
     lease_s: Annotated[float, Field(ge=1)] = 30.0
     watchdog_s: Seconds = 60.0
     """A process, also the server's, whose event loop stands still for this long is ended; all stacks are logged."""
+    probe_host: str = "127.0.0.1"
+    probe_port: Port | None = None
+    """Where a worker answers /livez, /readyz, /startupz and /metrics, to everyone who reaches it; unset: nowhere."""
 
 
 class Artifacts(Table):
@@ -115,6 +118,8 @@ class Retention(Table):
     """How long ended jobs are kept, with their steps and files; unset: for good, they are what was paid for."""
     uploads_days: Days = 30.0
     """How long an upload is kept that no unfinished job names."""
+    logs_days: Days = 30.0
+    """How long the lines are kept that tasks logged."""
 
 
 class Provider(Table):

@@ -7,6 +7,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import asyncpg
@@ -78,6 +79,15 @@ async def mapped_errors() -> AsyncIterator[None]:
         raise Unavailable(f"Postgres did not answer ({what}).") from error
 
 
+@dataclass(frozen=True, slots=True)
+class PoolUse:
+    """How many connections are open, how many of them in use, and how many may be open."""
+
+    open: int
+    used: int
+    limit: int
+
+
 class Database:
     """`on_deliveries` hears, after their commit, of the deliveries that came into being with a transition."""
 
@@ -114,6 +124,10 @@ class Database:
                 await asyncio.wait_for(pool.close(), _CLOSE_S)
             except TimeoutError:
                 pool.terminate()
+
+    def use(self) -> PoolUse:
+        size = self.pool.get_size()
+        return PoolUse(size, size - self.pool.get_idle_size(), self.pool.get_max_size())
 
     async def rows(self, name: str, *values: Any) -> list[asyncpg.Record]:
         async with mapped_errors(), self.pool.acquire(timeout=_ACQUIRE_S) as connection:

@@ -1,8 +1,8 @@
 """Leases: who may run jobs until when, and whose jobs are taken from the dead."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime
-from typing import cast
+from typing import Any, cast
 from uuid import UUID
 
 import asyncpg
@@ -35,15 +35,30 @@ class Leases:
         self._db = database
 
     async def register(
-        self, worker: UUID, *, host: str, pid: int, queue: str, version: str, max_jobs: int, lease_s: float
+        self,
+        worker: UUID,
+        *,
+        host: str,
+        pid: int,
+        queue: str,
+        version: str,
+        max_jobs: int,
+        lease_s: float,
+        tasks: Collection[str] | None = None,
     ) -> datetime:
-        """When that was, by Postgres' clock."""
-        [row] = await self._db.rows("register_worker", worker, host, pid, queue, version, max_jobs, lease_s)
+        """When that was, by Postgres' clock. `tasks`: the names of those it can run; None: it does not say."""
+        known = None if tasks is None else sorted(tasks)
+        [row] = await self._db.rows("register_worker", worker, host, pid, queue, version, max_jobs, lease_s, known)
         return cast("datetime", row["started_at"])
 
-    async def renew(self, worker: UUID, *, lease_s: float, in_flight: int) -> list[UUID] | None:
-        """The worker's jobs that a person wants cancelled, or None if the worker was declared dead."""
-        row = await self._db.row("renew_lease", worker, lease_s, in_flight)
+    async def renew(
+        self, worker: UUID, *, lease_s: float, in_flight: int, stats: Mapping[str, Any]
+    ) -> list[UUID] | None:
+        """The worker's jobs that a person wants cancelled, or None if the worker was declared dead.
+
+        `stats`: what it says of itself, in place of what it said before.
+        """
+        row = await self._db.row("renew_lease", worker, lease_s, in_flight, to_json(stats))
         return None if row is None else list(row["cancels"])
 
     async def retire(self, worker: UUID) -> None:

@@ -14,11 +14,16 @@ import asyncpg
 
 from jobrunner.job import Job, Status
 from jobrunner.settings import Settings
-from jobrunner.store.database import Database, in_halves
+from jobrunner.store.crew import Crew
+from jobrunner.store.database import Database, PoolUse, in_halves
 from jobrunner.store.deliveries import Deliveries
+from jobrunner.store.gallery import Gallery
 from jobrunner.store.leases import Leases
+from jobrunner.store.logs import Logs
 from jobrunner.store.migrate import pending
 from jobrunner.store.mints import Mints
+from jobrunner.store.minutes import Minutes
+from jobrunner.store.overview import Overview
 from jobrunner.store.pruning import Pruning
 from jobrunner.store.queries import query
 from jobrunner.store.rows import (
@@ -51,7 +56,8 @@ Inserted = tuple[Job, str | None]
 class Store:
     """`leases` are the workers' rows, `mints` what was signed for the chain, `deliveries` what webhooks are told.
 
-    `pruning` takes out what is old.
+    `pruning` takes out what is old, `gallery` finds the files that jobs made, `logs` are what their tasks said.
+    `crew` is who could run what waits, `minutes` what was counted, `overview` how things stand.
     """
 
     def __init__(self, database: Database) -> None:
@@ -60,6 +66,11 @@ class Store:
         self.mints = Mints(database)
         self.deliveries = Deliveries(database)
         self.pruning = Pruning(database)
+        self.minutes = Minutes(database)
+        self.overview = Overview(database, self.minutes)
+        self.crew = Crew(database)
+        self.gallery = Gallery(database)
+        self.logs = Logs(database)
 
     @classmethod
     @asynccontextmanager
@@ -67,6 +78,9 @@ class Store:
         """Raises ConfigError for a wrong URL or record table, Unavailable where nothing answers."""
         async with Database.opened(settings) as database:
             yield cls(database)
+
+    def connections(self) -> PoolUse:
+        return self._db.use()
 
     # ---- submitting and asking -----------------------------------------------------------------
 

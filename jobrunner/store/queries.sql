@@ -79,6 +79,30 @@ WITH held AS (
 UPDATE jobrunner.jobs AS job SET progress = held.progress, progress_note = held.note, updated_at = now()
 FROM held WHERE job.id = held.id
 
+-- name: append_log_lines
+-- Only of an attempt that has no successor. A line that stands was written by a commit whose answer was lost.
+INSERT INTO jobrunner.logs (job_id, attempt, number, at, level, message, fields)
+SELECT job.id, attempt, number, now() - age_s * interval '1 second', level, message, fields::jsonb
+FROM unnest($1::uuid[], $2::bigint[], $3::int[], $4::float8[], $5::text[], $6::text[], $7::text[])
+  AS said (id, attempt, number, age_s, level, message, fields)
+JOIN jobrunner.jobs AS job ON job.id = said.id AND job.fence = said.attempt
+ORDER BY job.id, attempt, number
+ON CONFLICT DO NOTHING
+RETURNING *
+
+-- name: trim_logs
+-- All but the newest $2 lines of each job.
+DELETE FROM jobrunner.logs AS line
+USING unnest($1::uuid[]) AS job (id), LATERAL (
+  SELECT attempt, number FROM jobrunner.logs WHERE job_id = job.id ORDER BY attempt DESC, number DESC OFFSET $2 LIMIT 1
+) AS surplus
+WHERE line.job_id = job.id AND (line.attempt, line.number) <= (surplus.attempt, surplus.number)
+
+-- name: log_page
+SELECT attempt, number, at, level, message, fields FROM jobrunner.logs
+WHERE job_id = $1 AND (attempt, number) > ($2, $3)
+ORDER BY attempt, number LIMIT $4
+
 -- name: save_steps
 -- FOR SHARE makes a rescue wait for this statement, or this statement see the rescue: no old fence gets in between.
 WITH said AS (
@@ -124,15 +148,27 @@ WHERE id = $1
 SELECT id, job_id, kind, mime, size_bytes, sha256, key, width, height, duration_s, user_id FROM jobrunner.artifacts
 WHERE job_id = ANY ($1::uuid[]) ORDER BY created_at, id
 
+-- name: newest_artifacts
+-- What jobs made, from behind the cursor ($4, $5). Their own files only: an `input.` step fetched what the params name.
+SELECT artifact.id, job_id, kind, mime, size_bytes, sha256, key, width, height, duration_s, artifact.user_id,
+       artifact.created_at, task
+FROM jobrunner.artifacts AS artifact JOIN jobrunner.jobs AS job ON job.id = job_id
+WHERE step !~ '^input\.[0-9a-f]{16}$'
+  AND ($1::text IS NULL OR kind = $1) AND ($2::text IS NULL OR task = $2)
+  AND ($3::text IS NULL OR artifact.user_id = $3)
+  AND ($4::timestamptz IS NULL OR (artifact.created_at, artifact.id) < ($4, $5::uuid))
+ORDER BY artifact.created_at DESC, artifact.id DESC LIMIT $6
+
 -- name: register_worker
-INSERT INTO jobrunner.workers (id, host, pid, queue, version, max_jobs, lease_until)
-VALUES ($1, $2, $3, $4, $5, $6, now() + $7 * interval '1 second')
+INSERT INTO jobrunner.workers (id, host, pid, queue, version, max_jobs, lease_until, tasks)
+VALUES ($1, $2, $3, $4, $5, $6, now() + $7 * interval '1 second', $8::text[])
 RETURNING started_at
 
 -- name: renew_lease
 -- No row: somebody declared this worker dead. Otherwise: the jobs it holds that a person wants cancelled.
 WITH renewed AS (
-  UPDATE jobrunner.workers SET renewed_at = now(), lease_until = now() + $2 * interval '1 second', in_flight = $3
+  UPDATE jobrunner.workers SET renewed_at = now(), lease_until = now() + $2 * interval '1 second', in_flight = $3,
+    stats = $4::jsonb
   WHERE id = $1 AND dead_at IS NULL RETURNING id
 )
 SELECT ARRAY(SELECT id FROM jobrunner.jobs
@@ -218,6 +254,9 @@ SELECT * FROM jobrunner.jobs WHERE id = ANY ($1::uuid[]) AND status IN ('complet
 
 -- name: list_jobs
 -- Newest first, from behind the cursor ($9, $10). Deliveries are shown to whoever asks for their module.
+-- $12: what a job's words must all be like, or $13 what its id is like. lower() on both sides: a database folds letters
+-- as its locale says. A word may be a param's value, not its name: the dear test decides that, of the few that pass
+-- the cheap one.
 SELECT * FROM jobrunner.jobs
 WHERE module IS NOT NULL
   AND ($1::text[] = '{}' OR status = ANY ($1)) AND ($2::text IS NULL OR task = $2)
@@ -226,6 +265,12 @@ WHERE module IS NOT NULL
   AND ($6::timestamptz IS NULL OR created_at >= $6) AND ($7::timestamptz IS NULL OR created_at < $7)
   AND ($8::jsonb IS NULL OR metadata @> $8)
   AND ($9::timestamptz IS NULL OR (created_at, id) < ($9, $10::uuid))
+  AND ($12::text[] IS NULL OR id::text LIKE lower($13)
+       OR lower(params::text || coalesce(error::text, '') || coalesce(to_jsonb(record_id)::text, ''))
+          LIKE ALL (ARRAY(SELECT lower(unnest($12::text[]))))
+      AND lower(jsonb_path_query_array(jsonb_build_array(params, error, record_id),
+                                       'strict $.** ? (@.type() != "object" && @.type() != "array")')::text)
+          LIKE ALL (ARRAY(SELECT lower(unnest($12::text[])))))
 ORDER BY created_at DESC, id DESC LIMIT $11
 
 -- name: cancel_jobs
@@ -296,6 +341,40 @@ SELECT job_id FROM jobrunner.steps WHERE provider = $1 AND remote_id = $2
 
 -- name: alive_workers
 SELECT count(*) FROM jobrunner.workers WHERE dead_at IS NULL AND lease_until > now() AND queue = $1
+
+-- name: circumstances
+-- Of a job on queue $1, of task $2, held by worker $3. What workers hold is counted in the rows: what they say of
+-- themselves is as old as their last heartbeat.
+WITH alive AS (
+  SELECT tasks IS NULL OR $2 = ANY (tasks) AS able,
+         max_jobs - (SELECT count(*) FROM jobrunner.jobs WHERE worker_id = worker.id) AS free
+  FROM jobrunner.workers AS worker WHERE dead_at IS NULL AND lease_until > now() AND queue = $1
+)
+SELECT now() AS at, count(*) AS alive, count(*) FILTER (WHERE able) AS able,
+       coalesce(sum(free) FILTER (WHERE able), 0)::bigint AS free,
+       (SELECT least(lease_until, dead_at) FROM jobrunner.workers WHERE id = $3::uuid) AS held_until
+FROM alive
+
+-- name: server
+SELECT current_setting('server_version_num')::int / 10000 AS major,
+       pg_is_in_recovery() OR current_setting('default_transaction_read_only')::boolean AS read_only,
+       current_setting('fsync')::boolean AND current_setting('synchronous_commit') <> 'off' AS durable,
+       current_setting('max_connections')::int - (SELECT count(*) FROM pg_stat_activity WHERE datid IS NOT NULL) AS free,
+       ARRAY(SELECT relname FROM pg_class
+             WHERE relnamespace = to_regnamespace('jobrunner') AND relkind = 'r'
+               AND NOT (has_table_privilege(oid, 'SELECT') AND has_table_privilege(oid, 'INSERT')
+                        AND has_table_privilege(oid, 'UPDATE') AND has_table_privilege(oid, 'DELETE'))) AS forbidden
+
+-- name: backend
+SELECT pg_backend_pid()
+
+-- name: backlogs
+SELECT queue,
+       count(*) FILTER (WHERE status = 'pending' AND module IS NOT NULL AND due_at <= now()) AS due,
+       count(*) FILTER (WHERE status = 'pending' AND module IS NOT NULL AND due_at > now()) AS later,
+       count(*) FILTER (WHERE status = 'in_progress') AS running,
+       count(*) FILTER (WHERE module IS NULL) AS strange
+FROM jobrunner.jobs WHERE status IN ('pending', 'in_progress') GROUP BY queue
 
 -- name: mint
 SELECT * FROM jobrunner.signed_mints WHERE key = $1
@@ -371,6 +450,11 @@ WITH used AS (
 )
 DELETE FROM jobrunner.artifacts WHERE id IN (SELECT id FROM old) RETURNING key
 
+-- name: prune_logs
+DELETE FROM jobrunner.logs WHERE ctid = ANY (ARRAY(
+  SELECT ctid FROM jobrunner.logs WHERE at < now() - $1 * interval '1 day' ORDER BY at LIMIT $2 FOR UPDATE SKIP LOCKED))
+RETURNING number
+
 -- name: prune_workers
 WITH old AS (
   SELECT id FROM jobrunner.workers AS worker
@@ -378,6 +462,12 @@ WITH old AS (
   ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED
 )
 DELETE FROM jobrunner.workers WHERE id IN (SELECT id FROM old) RETURNING id
+
+-- name: prune_minutes
+DELETE FROM jobrunner.minutes WHERE (minute, process, kind, name) IN (
+  SELECT minute, process, kind, name FROM jobrunner.minutes
+  WHERE minute < now() - interval '7 days' ORDER BY minute LIMIT $1)
+RETURNING minute
 
 -- name: artifacts_known
 SELECT id FROM jobrunner.artifacts WHERE id = ANY ($1::uuid[])
@@ -398,3 +488,74 @@ DELETE FROM jobrunner.jobs WHERE created_at >= $2 AND queue = $1 RETURNING id
 
 -- name: forget_workers
 DELETE FROM jobrunner.workers WHERE queue = $1
+
+-- name: save_minutes
+-- $1 the process that counted. Absolute values: written twice they are the same.
+INSERT INTO jobrunner.minutes (process, minute, kind, name, counts, seconds, spent)
+SELECT $1, minute, kind, name, counts::jsonb, seconds::jsonb, spent::jsonb
+FROM unnest($2::timestamptz[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[])
+  AS counted (minute, kind, name, counts, seconds, spent)
+ON CONFLICT (minute, process, kind, name) DO UPDATE
+SET counts = excluded.counts, seconds = excluded.seconds, spent = excluded.spent
+
+-- name: last_hour
+-- $1 how many minutes, with the one under way. A process' clock may be ahead of ours by a little.
+WITH recent AS MATERIALIZED (
+  SELECT greatest(0, extract(epoch FROM date_trunc('minute', now()) - minute) / 60)::int AS ago,
+         kind, name, counts, seconds, spent
+  FROM jobrunner.minutes WHERE minute > date_trunc('minute', now()) - $1 * interval '1 minute'
+)
+SELECT ago, kind, name, 'counts', key, sum(value::bigint)::text FROM recent, jsonb_each_text(counts)
+GROUP BY ago, kind, name, key
+UNION ALL
+SELECT ago, kind, name, 'seconds', key, sum(value::bigint)::text FROM recent, jsonb_each_text(seconds)
+GROUP BY ago, kind, name, key
+UNION ALL
+SELECT ago, kind, name, 'spent', key, sum(value::numeric)::text FROM recent, jsonb_each_text(spent)
+GROUP BY ago, kind, name, key
+
+-- name: last_hour_of_user
+-- The same of $2's jobs that ran, from their rows. $3, $4: how `seconds` is counted (store/minutes.py).
+WITH ended AS (
+  SELECT task, status,
+         (extract(epoch FROM date_trunc('minute', now()) - date_trunc('minute', completed_at)) / 60)::int AS ago,
+         round($3::int * ln(greatest($4::float8, extract(epoch FROM completed_at - started_at)::float8)) / ln(2)) AS step
+  FROM jobrunner.jobs
+  WHERE user_id = $2 AND status IN ('completed', 'failed', 'cancelled') AND module <> 'webhook'
+    AND started_at IS NOT NULL
+    AND completed_at >= date_trunc('minute', now()) - ($1 - 1) * interval '1 minute'
+)
+SELECT ago, 'task', task, 'counts', status, count(*)::text FROM ended GROUP BY ago, task, status
+UNION ALL
+SELECT ago, 'task', task, 'seconds', step::text, count(*)::text FROM ended WHERE status = 'completed'
+GROUP BY ago, task, step
+
+-- name: clock
+SELECT now()
+
+-- name: open_jobs
+-- $1 whose, or NULL for all. The last attempt of a pending job names the provider at which it failed; where a job was
+-- put off, it left no trace but its fence.
+SELECT queue, task, coalesce(module, '') AS module, CASE status WHEN 'pending' THEN error ->> 'provider' END AS provider,
+       count(*) FILTER (WHERE status = 'pending') AS pending,
+       count(*) FILTER (WHERE status = 'pending' AND due_at <= now()) AS due,
+       min(due_at) FILTER (WHERE status = 'pending' AND due_at <= now()) AS due_since,
+       count(*) FILTER (WHERE status = 'pending' AND due_at > now() AND fence > 0 AND error IS NULL) AS put_off,
+       count(*) FILTER (WHERE status = 'in_progress') AS in_progress
+FROM jobrunner.jobs
+WHERE status IN ('pending', 'in_progress') AND ($1::text IS NULL OR user_id = $1 AND module IS DISTINCT FROM 'webhook')
+GROUP BY 1, 2, 3, 4
+
+-- name: bought
+SELECT provider, count(DISTINCT job_id) AS jobs
+FROM jobrunner.jobs AS job JOIN jobrunner.steps AS step ON step.job_id = job.id
+WHERE job.status = 'in_progress' AND step.state IN ('intent', 'running') AND provider IS NOT NULL
+GROUP BY provider
+
+-- name: crew_of_late
+-- Those that live, are overdue, or died within ten minutes. One that took its leave died as its lease ended.
+SELECT id, host, pid, version, queue, tasks, started_at, renewed_at, lease_until, dead_at, max_jobs, in_flight, stats,
+       dead_at IS NULL AND lease_until > now() AS alive
+FROM jobrunner.workers
+WHERE dead_at IS NULL OR dead_at <> lease_until AND dead_at > now() - interval '10 minutes'
+ORDER BY started_at, id

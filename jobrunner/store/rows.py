@@ -1,7 +1,8 @@
 """Rows as values: what the store takes and gives. JSON columns travel as text, so that no connection needs a codec."""
 
+import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from operator import itemgetter
 from typing import Any, Literal
@@ -114,7 +115,8 @@ class Filter:
     """Which jobs to list: those in one of the states `status` (none named: in any) that fit all else that is given.
 
     `created_after` is the first moment that counts, `created_before` the first that does not. `metadata`: what a job's
-    own must contain (jsonb's @>). `after` is the (created_at, id) of the last one seen.
+    own must contain (jsonb's @>). `text`: words, or parts of them, all of which are in its params, error or record_id,
+    in whatever case; or the beginning of its id. `after` is the (created_at, id) of the last one seen.
     """
 
     status: Collection[Status] = ()
@@ -125,6 +127,7 @@ class Filter:
     created_after: datetime | None = None
     created_before: datetime | None = None
     metadata: Mapping[str, Any] | None = None
+    text: str | None = None
     limit: int = 50
     after: tuple[datetime, UUID] | None = None
 
@@ -133,6 +136,7 @@ _values_of = itemgetter(*Job._fields)
 _JSON = [Job._fields.index(name) for name in ("params", "metadata", "result", "error", "errors")]
 _STATUS, _MODULE, _RETRIES = map(Job._fields.index, ("status", "module", "retries"))
 _STATUSES = {status.value: status for status in Status}
+_OF_ARTIFACT = tuple(field.name for field in fields(Artifact))
 
 
 def to_json(value: Any) -> str | None:
@@ -185,7 +189,7 @@ def step_of(row: asyncpg.Record) -> Step:
 
 
 def artifact_of(row: asyncpg.Record) -> Artifact:
-    return Artifact(**dict(row))
+    return Artifact(**{name: row[name] for name in _OF_ARTIFACT})
 
 
 def _id_text(value: object) -> str:
@@ -196,13 +200,25 @@ def _id_text(value: object) -> str:
 
 
 def filter_values(wanted: Filter) -> tuple[Any, ...]:
-    """The parameters of `list_jobs`. Raises InvalidRequest for metadata that is no JSON."""
+    """The parameters of `list_jobs`. Raises InvalidRequest for metadata, or text, that is no JSON."""
     return (
         *(list(wanted.status), wanted.task, wanted.module, wanted.user_id, wanted.record_id),
         *(wanted.created_after, wanted.created_before, to_json(wanted.metadata)),
         *(wanted.after or (None, None)),
         wanted.limit,
+        *_patterns(wanted.text or ""),
     )
+
+
+def _patterns(text: str) -> tuple[list[str] | None, str | None]:
+    """What LIKE finds each word by in JSON, and an id by its beginning; None for text that holds no word."""
+    words = [f"%{_literally(str(to_json(word))[1:-1])}%" for word in text.split()]
+    return (words, f"{_literally(text.strip())}%") if words else (None, None)
+
+
+def _literally(text: str) -> str:
+    """`text` as LIKE finds it: what stands for something else there stands for itself."""
+    return re.sub(r"([\\%_])", r"\\\1", text)
 
 
 def job_columns(jobs: Sequence[NewJob]) -> list[list[Any]]:

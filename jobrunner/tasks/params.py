@@ -28,8 +28,12 @@ Source = Annotated[
         strip_whitespace=True, pattern=r"^(https?://|data:|[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-)", max_length=400_000
     ),
     AfterValidator(_File),
+    Field(json_schema_extra={"format": "artifact"}),
 ]
-"""A file: the id of an artifact (a job's, or an upload's), an https URL, or a data: URI."""
+"""A file: the id of an artifact (a job's, or an upload's), an https URL, or a data: URI.
+
+The JSON Schema says `"format": "artifact"`: the dashboard's form lets people choose a file there.
+"""
 
 
 class Params(BaseModel):

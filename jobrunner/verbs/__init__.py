@@ -39,7 +39,8 @@ class Wanted(TypedDict, total=False):
     """Which jobs: those in one of the states `status` that fit all else that is given.
 
     `created_after` is the first moment that counts, `created_before` the first that does not; both are aware.
-    `metadata`: what a job's own must contain.
+    `metadata`: what a job's own must contain. `text`: words, or parts of them, that are all in its params, error or
+    record_id, in whatever case; or the beginning of its id.
     """
 
     status: Collection[Status]
@@ -50,6 +51,20 @@ class Wanted(TypedDict, total=False):
     created_after: datetime
     created_before: datetime
     metadata: Mapping[str, Any]
+    text: str
+
+
+class Watched(TypedDict, total=False):
+    """Which events: those of one of the kinds `kind`, of jobs that fit all else that is given.
+
+    The kinds are `status`, `progress`, `step`, `preview` and `log`; `status` is that which the job is then in.
+    """
+
+    task: str
+    module: str
+    user_id: str
+    status: Collection[Status]
+    kind: Collection[str]
 
 
 class Verbs(Runner, Follows, Protocol):
@@ -80,6 +95,15 @@ class Verbs(Runner, Follows, Protocol):
 
     async def steps(self, job_id: UUID) -> list[shown.Step]:
         """What the job did and bought, in order. Raises NotFound."""
+
+    def logs(self, job_id: UUID, *, follow: bool = False) -> AsyncIterator[shown.LogLine]:
+        """What the job's task logged, oldest first; to `follow` it goes on until the job has ended. Raises NotFound."""
+
+    def events(self, **wanted: Unpack[Watched]) -> AsyncIterator[shown.Event]:
+        """What happens to those jobs from now on, without end. After a `reset` among them, what you know may be stale.
+
+        Raises InvalidRequest.
+        """
 
     async def artifacts(self, job_id: UUID) -> list[shown.Artifact]:
         """The files that the job made. Raises NotFound."""

@@ -25,8 +25,9 @@ from jobrunner.runtime import load_tasks, opened, resolve
 from jobrunner.settings import Settings, load
 from jobrunner.worker.health import health_check_key
 from jobrunner.worker.loop import WorkerLoop
+from jobrunner.worker.probing import probing
 
-_KNOWN_ARQ = "0.28.0"
+KNOWN_ARQ = "0.28.0"
 
 
 class Worker(arq.worker.Worker):
@@ -50,6 +51,7 @@ class Worker(arq.worker.Worker):
             await stack.enter_async_context(watched(settings.worker.watchdog_s))
             runtime = await stack.enter_async_context(opened(settings))
             self._inner = WorkerLoop(runtime, burst=self.burst)
+            await stack.enter_async_context(probing(self._inner, runtime))
             collect_rarely()
             await run_until_signalled(self._inner)
 
@@ -91,8 +93,8 @@ def worker_settings() -> type:
 
 
 def _make_settings(settings: Settings) -> type:
-    if VERSION != _KNOWN_ARQ:
-        raise ConfigError(f"This jobrunner works with arq {_KNOWN_ARQ}, and {VERSION} is installed: reinstall it.")
+    if VERSION != KNOWN_ARQ:
+        raise ConfigError(f"This jobrunner works with arq {KNOWN_ARQ}, and {VERSION} is installed: reinstall it.")
     if settings.redis_url is None:
         raise ConfigError("redis_url is not set.")
     arq.worker.Worker = Worker  # type: ignore[misc]  # the one place: see the module's docstring

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from typing import Any
 
 from jobrunner.declare import TaskSpec
@@ -25,15 +26,19 @@ class Attempt:
         self._context = Context(job, tools, resubmit=spec.resubmit)
         self._supervised: Supervised | None = None
         self._stopped_early: Stop | None = None
+        self.run_s = 0.0
+        """How long it ran, once it has."""
 
     async def run(self) -> Finish | None:
         """What is to be written, or None if the job is no longer ours. Raises nothing of the task's."""
+        started = time.perf_counter()
         try:
             outcome = await self._outcome()
         except Exception as error:  # noqa: BLE001  # what we or a params model got wrong ends the job, not its worker
             emit("attempt.broke", logging.ERROR, job_id=str(self.job.id), exception=error)
             outcome = Raised(error)
-        self._context.close()
+        self.run_s = time.perf_counter() - started
+        await self._context.close()
         if not self.abandoned:
             await self._tools.drop_spool(self.job)
         if outcome is None:

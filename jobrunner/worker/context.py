@@ -1,9 +1,9 @@
-"""What a task sees of the worker: job, inputs, steps, purchases, progress. Implements TaskContext."""
+"""What a task sees of the worker: job, inputs, steps, purchases, and whom it tells of its work. A TaskContext."""
 
 import hashlib
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 import orjson
@@ -12,7 +12,8 @@ from jobrunner.errors import PermanentError, UrlNotAllowed
 from jobrunner.job import Job
 from jobrunner.request import Request
 from jobrunner.store.rows import ProgressNote, Step, to_json
-from jobrunner.work import Artifact, Generated, Kind
+from jobrunner.work import Artifact, Generated, Kind, Level
+from jobrunner.worker.journal import Log
 from jobrunner.worker.purchase import Purchase
 from jobrunner.worker.steps import Steps
 from jobrunner.worker.tools import Tools
@@ -29,6 +30,7 @@ class Context:
         self._tools = tools
         self._steps = Steps(job, tools)
         self._names: set[str] = set()
+        self._log = Log(job)
         self._purchase = Purchase(job, self._steps, tools, resubmit=resubmit, progress=self.progress)
 
     @property
@@ -69,17 +71,30 @@ class Context:
 
     def progress(self, fraction: float, note: str = "") -> None:
         """Only the last word before each flush is written."""
+        if self._steps.closed:
+            return
         fraction = min(1.0, max(0.0, fraction))
         said = ProgressNote(self._job.id, self._job.fence, fraction, note[:_NOTE_CHARS])
         self._tools.progress[self._job.id] = self._job, said
 
+    def preview(self, image: bytes | Path) -> None:
+        if not self._steps.closed:
+            self._tools.previews.show(self._log, image)
+
+    def log(self, message: str, /, *, level: Level = "info", **fields: Any) -> None:
+        """Raises ValueError for a level that there is not."""
+        if not self._steps.closed:
+            self._tools.journal.say(self._log, message, level, fields)
+
     async def cancel_upstream(self) -> dict[str, str]:
         return await self._purchase.cancel_upstream()
 
-    def close(self) -> None:
-        """After this no step, write or artifact of this attempt goes through."""
+    async def close(self) -> None:
+        """From now on no step, write or artifact of this attempt goes through; what it has logged is written."""
         self._steps.closed = True
         self._tools.progress.pop(self._job.id, None)
+        self._tools.previews.end(self._log)
+        await self._tools.journal.end(self._log)
 
     def _first_use(self, step: str) -> None:
         if step in self._names:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from contextvars import Context
 
 from jobrunner.batch import Batcher
 from jobrunner.broker.queue import Queue
@@ -44,6 +45,8 @@ class Ends:
                 continue
             if job is None:
                 emit("finish.too_late", logging.WARNING, job_id=str(end.id), attempt=end.fence)
+            else:
+                self._count(job, attempt.run_s)
             return
 
     async def told(self, timeout_s: float) -> None:
@@ -55,15 +58,14 @@ class Ends:
         await hit("finish.before")
         results = await self._store.finish(self._lease.worker, ends)
         jobs = [job for job in results if isinstance(job, Job)]
-        for job in jobs:
-            self._count(job)
         emit("jobs.finished", logging.DEBUG, jobs=len(jobs))
-        telling = asyncio.create_task(tell(self._queue, self._notices, jobs))  # the next batch need not wait
+        # The next batch need not wait.
+        telling = asyncio.create_task(tell(self._queue, self._notices, jobs), context=Context())
         self._telling.add(telling)
         telling.add_done_callback(self._telling.discard)
         return results
 
-    def _count(self, job: Job) -> None:
+    def _count(self, job: Job, run_s: float) -> None:
         word = {Status.COMPLETED: "complete", Status.FAILED: "failed", Status.PENDING: "retried"}.get(job.status)
         if word is not None:
             self.counts[word] += 1
@@ -74,4 +76,5 @@ class Ends:
             status=job.status,
             attempt=job.fence,
             error=(job.error or {}).get("code"),
+            run_s=round(run_s, 4),
         )

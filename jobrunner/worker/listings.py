@@ -5,6 +5,7 @@ from functools import partial
 
 from jobrunner.batch import Batcher
 from jobrunner.providers.driver import Driver, Listed
+from jobrunner.worker.asking import asked
 
 
 class Listings:
@@ -21,5 +22,5 @@ class Listings:
 
 
 async def _read(driver: Driver, sinces: Sequence[float]) -> list[list[Listed]]:
-    listed = await driver.listed(min(sinces))
+    listed = await asked(driver.name, "find", driver.listed(min(sinces)))
     return [listed] * len(sinces)

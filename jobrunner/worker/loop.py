@@ -6,41 +6,43 @@ the lease; go. A second signal skips the waiting.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Coroutine, Mapping
+import math
+import time
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
 from jobrunner.batch import Batcher
 from jobrunner.broker.connection import end_tasks
-from jobrunner.broker.queue import Queue
 from jobrunner.broker.stream import CANCEL, HOOKED
 from jobrunner.declare import TaskSpec
 from jobrunner.errors import Unavailable
-from jobrunner.events import emit
+from jobrunner.events import about, emit, subscribe
 from jobrunner.job import Job
 from jobrunner.runtime import Runtime
 from jobrunner.store.rows import StepWrite
 from jobrunner.worker import claims, health
 from jobrunner.worker.attempt import Attempt
 from jobrunner.worker.claims import Claims
+from jobrunner.worker.counting import Counting
 from jobrunner.worker.ends import Ends
 from jobrunner.worker.lease import Lease
 from jobrunner.worker.prune import Prune
+from jobrunner.worker.pulse import Pulse
+from jobrunner.worker.stopping import Stopping
+from jobrunner.worker.stuck import Stuck
 from jobrunner.worker.sweep import Sweep
 from jobrunner.worker.tools import Tools
 from jobrunner.worker.upkeep import Adopt, Heartbeat, Progress, Reconcile, Rescue, Service, forever, hold_ms
+from jobrunner.worker.vitals import Vitals
 from jobrunner.worker.wards import Ward, Wards, slots_of
-
-T = TypeVar("T")
 
 IDLE_S = 10.0
 """An idle worker looks up from its sleep this often, to hear that it should stop waiting for a lost wake."""
 
 _HAND_BACK_S, _LEAVE_S = 1.0, 0.7
 """With the default `drain_s` a SIGTERM is over within 10 s, whatever hangs."""
-_STUCK_SHARE = 10
-"""A worker with more than one in this many slots held by functions that do not end drains and exits."""
 
 
 class WorkerLoop:
@@ -56,8 +58,7 @@ class WorkerLoop:
         self._burst = burst or ward is not None
         self._ward = ward
         self._guest = guest
-        self._store = runtime.store
-        self._queue: Queue = runtime.queue
+        self._store, self._queue = runtime.store, runtime.queue
         suspicion = 0 if ward is None else ward.suspicion
         self._slots = slots_of(suspicion, settings.worker.max_jobs)
         self._drain_s = settings.worker.drain_s
@@ -65,6 +66,7 @@ class WorkerLoop:
         self._lease = Lease(
             runtime.store,
             queue=settings.worker.queue,
+            tasks=self._tasks.keys(),
             max_jobs=self._slots,
             lease_s=settings.worker.lease_s,
             worker=None if ward is None else ward.worker,
@@ -81,15 +83,16 @@ class WorkerLoop:
             suspected=self._wards.suspected,
             suspicion=suspicion,
         )
+        self._counting, self._vitals = Counting(runtime.store.minutes, self._lease), Vitals(self._lease.now)
         self._tools = Tools.of(runtime, self._lease, Batcher(self._save_steps))
         self._ends = Ends(runtime.store, runtime.queue, runtime.notices, self._lease)
         self._running: dict[UUID, Attempt] = {}
         self._attempts: set[asyncio.Task[None]] = set()
-        self._stuck: set[asyncio.Task[Any]] = set()
+        self._stuck = Stuck(self._slots)
         self._slot_free = asyncio.Event()
-        self._stopping = asyncio.Event()
+        self._stopping = Stopping()
         self._hurry = asyncio.Event()
-        self._gave_up = False
+        self._round_at = math.inf
         self.ready = asyncio.Event()
 
     # ---- life ----------------------------------------------------------------------------------
@@ -106,11 +109,21 @@ class WorkerLoop:
             finally:
                 await self._drain()
         emit("worker.stopped", worker=str(self._lease.worker), **self._ends.counts)
-        if self._gave_up:
-            raise Unavailable(
-                "Too many slots were held by task functions that do not end when they are cancelled; this worker ends "
-                "so that its supervisor starts a fresh one. Look for `task.stuck` above."
-            )
+        self._stuck.check()
+
+    def pulse(self) -> Pulse:
+        return Pulse(
+            started=self.ready.is_set(),
+            leaving=self._stopping.is_set(),
+            silent_s=0.0 if self._stopping.is_set() else max(0.0, time.monotonic() - self._round_at),
+            lease_s=self._lease.lease_s,
+            lease_age_s=self._lease.age_s,
+            steady_s=self._lease.steady_s,
+            redis_away=self._claims.away_since is not None,
+            in_flight=len(self._running),
+            stuck=len(self._stuck),
+            slots=self._slots,
+        )
 
     def stop(self) -> None:
         """Drain and end; called again: end without waiting for running jobs."""
@@ -126,12 +139,9 @@ class WorkerLoop:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._runtime.notices.listening(CANCEL, self._cancel))
             await stack.enter_async_context(self._runtime.notices.listening(HOOKED, self._tools.hints.heard))
-            running = [
-                asyncio.create_task(
-                    forever(service, self._wards.rest if service is self._wards else asyncio.sleep), name=service.name
-                )
-                for service in self._services()
-            ]
+            stack.enter_context(subscribe(self._counting.heard))
+            stack.enter_context(subscribe(self._vitals.heard))
+            running = [asyncio.create_task(forever(service), name=service.name) for service in self._services()]
             try:
                 yield
             finally:
@@ -140,9 +150,15 @@ class WorkerLoop:
     def _services(self) -> list[Service]:
         runtime, lease = self._runtime, self._lease
         heartbeat = Heartbeat(
-            lease, in_flight=lambda: len(self._running), cancel=self._cancel, died=self._reborn, beat=self._beat
+            lease,
+            in_flight=lambda: len(self._running),
+            stats=self._vitals.stats,
+            cancel=self._cancel,
+            died=self._reborn,
+            beat=self._beat,
         )
-        own: list[Service] = [heartbeat, Progress(self._tools)]
+        own: list[Service] = [heartbeat, self._counting, Progress(self._tools)]
+        own += [self._tools.journal, self._tools.previews]
         if self._ward is not None or self._guest:
             return own
         holds_ms = {name: hold_ms(spec) for name, spec in self._tasks.items()}
@@ -161,18 +177,20 @@ class WorkerLoop:
     async def _claim_until_stopped(self) -> None:
         while not self._stopping.is_set():
             free = self._slots - len(self._running) - len(self._stuck)
+            self._round_at = math.inf  # it may wait for a slot, or for its lease, as long as it takes
             if free <= 0:
                 self._slot_free.clear()
                 await self._slot_free.wait()
                 continue
             if not self._lease.lasts:
-                await self._unless_stopped(self._lease.valid())
+                await self._stopping.unless(self._lease.valid())
                 continue
+            self._round_at = time.monotonic()
             try:
                 jobs, next_due_s = await self._claims.take(free)
             except Unavailable as error:
                 emit("claim.waits", logging.WARNING, error=str(error))
-                await self._pause(claims.BACKOFF_S)
+                await self._stopping.pause(claims.BACKOFF_S)
                 continue
             for job in jobs:
                 self._start(job)
@@ -185,25 +203,11 @@ class WorkerLoop:
     async def _sleep(self, timeout_s: float) -> None:
         """Until a push wakes us, `timeout_s` is over, or we are told to stop."""
         if self._claims.away_since is not None or self._ward is not None:  # the wakes are for whom Redis gives jobs
-            await self._pause(timeout_s)
+            await self._stopping.pause(timeout_s)
             return
-        waking = await self._unless_stopped(self._queue.wait(timeout_s))
+        waking = await self._stopping.unless(self._queue.wait(timeout_s))
         if not waking.cancelled() and isinstance(waking.exception(), Unavailable):
-            await self._pause(claims.BACKOFF_S)
-
-    async def _unless_stopped(self, awaited: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        """Await it, or break it off when we are told to stop; either way its task has ended."""
-        task, stopping = asyncio.create_task(awaited), asyncio.create_task(self._stopping.wait())
-        await asyncio.wait([task, stopping], return_when=asyncio.FIRST_COMPLETED)
-        await end_tasks(task, stopping)
-        return task
-
-    async def _pause(self, seconds: float) -> None:
-        try:
-            async with asyncio.timeout(seconds):
-                await self._stopping.wait()
-        except TimeoutError:
-            pass
+            await self._stopping.pause(claims.BACKOFF_S)
 
     # ---- running -------------------------------------------------------------------------------
 
@@ -218,11 +222,14 @@ class WorkerLoop:
 
     async def _run(self, attempt: Attempt) -> None:
         job = attempt.job
-        emit("job.started", logging.DEBUG, job_id=str(job.id), task=job.task, attempt=job.fence)
+        ids = {"job_id": str(job.id), "task": job.task, "attempt": job.fence}
+        about.set(ids)
+        # By Postgres' clock: the claim has just updated the row.
+        emit("job.started", logging.DEBUG, **ids, waited_s=(job.updated_at - job.due_at).total_seconds())
         try:
             end = await attempt.run()
-            if attempt.abandoned and attempt.function is not None:
-                self._hold_stuck(attempt.function)
+            if attempt.abandoned and attempt.function is not None and not self._stuck.hold(attempt.function):
+                self.stop()
             if end is not None:
                 await self._ends.write(attempt, end)
         except Exception as error:  # noqa: BLE001  # a bug of ours: the next worker gets the job when this one leaves
@@ -234,16 +241,6 @@ class WorkerLoop:
 
     async def _save_steps(self, writes: list[StepWrite]) -> list[bool | BaseException]:
         return await self._store.save_steps(self._lease.worker, writes)
-
-    def _hold_stuck(self, function: asyncio.Task[Any]) -> None:
-        """Its slot stays taken until the function ends; with too many of them this process must be replaced."""
-        self._stuck.add(function)
-        function.add_done_callback(self._stuck.discard)
-        emit("task.stuck", logging.ERROR, stuck=len(self._stuck), slots=self._slots)
-        if len(self._stuck) * _STUCK_SHARE > self._slots:
-            emit("worker.gives_up", logging.CRITICAL, stuck=len(self._stuck))
-            self._gave_up = True
-            self.stop()
 
     # ---- what upkeep calls ---------------------------------------------------------------------
 
@@ -289,6 +286,7 @@ class WorkerLoop:
     async def _leave(self) -> None:
         try:
             await self._store.leases.retire(self._lease.worker)
+            await self._counting.run_once()
             if self._ward is None:
                 await health.leave(self._queue)
         except Unavailable as error:

@@ -24,6 +24,8 @@ class Prune:
             jobs, keys = await self._pruning.jobs(self._retention.jobs_days)
         keys += await self._pruning.uploads(self._retention.uploads_days)
         await self._artifacts.delete(keys)
+        lines = await self._pruning.logs(self._retention.logs_days)
         workers = await self._pruning.workers()
-        if jobs or keys or workers:
-            emit("pruned", jobs=jobs, files=len(keys), workers=workers)
+        minutes = await self._pruning.minutes()
+        if jobs or keys or lines or workers or minutes:
+            emit("pruned", jobs=jobs, files=len(keys), lines=lines, workers=workers, minutes=minutes)

@@ -32,6 +32,7 @@ from jobrunner.providers.driver import Desk, Driver, Failed, Finished, Running
 from jobrunner.request import Request
 from jobrunner.store.rows import Step
 from jobrunner.work import Generated, Handle, Intent
+from jobrunner.worker.asking import asked, delivered
 from jobrunner.worker.steps import Steps
 from jobrunner.worker.tools import Tools
 
@@ -140,7 +141,7 @@ class Purchase:
         await hit("submit.before")
         await self._steps.guard()
         try:
-            answer = await driver.submit(intent, self._desk())
+            answer = await asked(driver.name, "submit", driver.submit(intent, self._desk()))
         except AttemptError as error:
             self._tools.breakers.heard(driver.name, error)
             raise _Refused(error) from error
@@ -237,13 +238,14 @@ class Purchase:
         """Ask once. Raises what the work failed of."""
         await hit("poll.before")
         try:
-            answer = await driver.poll(handle)
+            answer = await asked(driver.name, "poll", driver.poll(handle))
         except RateLimited as error:
             return Running(retry_after_s=_asked_s(error))
         except TransientError as error:
             emit("poll.failed", logging.WARNING, job_id=str(self._job.id), provider=driver.name, error=str(error))
             return Running()
         if isinstance(answer, Failed):
+            emit("purchase.failed", logging.DEBUG, provider=driver.name, error=answer.error.code)
             await self._steps.commit(replace(step, state="failed", error=answer.error.record()))
             raise answer.error
         return answer
@@ -253,11 +255,13 @@ class Purchase:
         driver = self._driver(_intent(step).plan.provider)
         artifacts = []
         for output in finished.outputs:
-            path = await driver.fetch(output, self._tools.spool_of(self._job))
+            path = await asked(driver.name, "fetch", driver.fetch(output, self._tools.spool_of(self._job)))
             artifacts.append(await self._tools.keep(path, self._job, output.kind))
             await hit("keep.between")
         made = Generated(tuple(artifacts), finished.text, finished.meta, finished.cost)
         await self._steps.commit(replace(step, state="done", result=made.to_json()), artifacts)
+        now = self._tools.lease.now()
+        delivered(driver.name, now - (step.created_at or now), made.cost)
         return made
 
     async def cancel_upstream(self) -> dict[str, str]:
@@ -265,7 +269,8 @@ class Purchase:
         answers: dict[str, str] = {}
         for step in await self._steps.all():
             if step.state == "running" and step.handle is not None:
-                answers[step.name] = await self._driver(step.handle.provider).cancel(step.handle)
+                driver = self._driver(step.handle.provider)
+                answers[step.name] = await asked(driver.name, "cancel", driver.cancel(step.handle))
             elif step.state == "intent":
                 answers[step.name] = "unknown"
         return answers

@@ -21,8 +21,10 @@ from jobrunner.store.rows import ProgressNote, StepWrite
 from jobrunner.work import Artifact, Kind
 from jobrunner.worker.breaker import Breakers
 from jobrunner.worker.hints import Hints
+from jobrunner.worker.journal import Journal
 from jobrunner.worker.lease import Lease
 from jobrunner.worker.listings import Listings
+from jobrunner.worker.previews import Previews
 from jobrunner.worker.receivers import Receivers
 
 
@@ -39,6 +41,8 @@ class Tools:
     changes: Changes
     receivers: Receivers
     hooks: Hooks
+    journal: Journal
+    previews: Previews
     hints: Hints = field(default_factory=Hints)
     progress: dict[UUID, tuple[Job, ProgressNote]] = field(default_factory=dict)
     spooled: set[tuple[UUID, int]] = field(default_factory=set)
@@ -47,7 +51,8 @@ class Tools:
 
     @classmethod
     def of(cls, runtime: Runtime, lease: Lease, steps: Batcher[StepWrite, bool]) -> "Tools":
-        settings = runtime.settings
+        settings, notices = runtime.settings, runtime.notices
+        journal = Journal(runtime.store.logs, notices.changes)
         return cls(
             store=runtime.store,
             lease=lease,
@@ -57,9 +62,11 @@ class Tools:
             spool=settings.directory / "spool",
             net=runtime.net,
             steps=steps,
-            changes=runtime.notices.changes,
+            changes=notices.changes,
             receivers=Receivers(runtime.net, settings.webhooks.secret, runtime.store.deliveries.disable),
             hooks=runtime.hooks,
+            journal=journal,
+            previews=Previews(notices.previews, lease, notices.changes, journal),
         )
 
     async def keep(self, path: Path, job: Job, kind: Kind | None) -> Artifact:

@@ -8,13 +8,14 @@ import logging
 import random
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 from uuid import UUID
 
 from jobrunner.broker.changes import moved, progressed
-from jobrunner.broker.queue import Entry, Queue, now_ms, to_ms
+from jobrunner.broker.queue import Entry, Queue, now_ms
 from jobrunner.broker.stream import ENDED, Notices
 from jobrunner.broker.telling import entry_of
+from jobrunner.client.comparing import disagreement
 from jobrunner.declare import TaskSpec
 from jobrunner.errors import InvalidParams, Unavailable
 from jobrunner.events import emit
@@ -33,7 +34,6 @@ _BREATH_S = 0.05
 
 _SETTLED_S = 5.0
 """Rows younger than this are on their way into Redis: a claim or a push is under way."""
-_LATE_MS = 5000
 
 
 class Service(Protocol):
@@ -44,11 +44,16 @@ class Service(Protocol):
     async def run_once(self) -> None: ...
 
 
-async def forever(service: Service, rest: Callable[[float], Awaitable[object]] = asyncio.sleep) -> None:
-    """Run until cancelled, with a `rest` of so many seconds in between.
+@runtime_checkable
+class Woken(Service, Protocol):
+    """One that something may wake before its time."""
 
-    An error of one round is reported and the next round tries again.
-    """
+    async def rest(self, timeout_s: float) -> None: ...
+
+
+async def forever(service: Service) -> None:
+    """Run until cancelled. An error of one round is reported and the next round tries again."""
+    rest = service.rest if isinstance(service, Woken) else asyncio.sleep
     while True:
         try:
             await service.run_once()
@@ -85,6 +90,7 @@ class Heartbeat:
         lease: Lease,
         *,
         in_flight: Callable[[], int],
+        stats: Callable[[], Mapping[str, Any]],
         cancel: Callable[[list[UUID]], None],
         died: Callable[[], Awaitable[None]],
         beat: Callable[[], Awaitable[None]],
@@ -92,12 +98,13 @@ class Heartbeat:
         self._lease = lease
         self.every_s = lease.lease_s / 3
         self._in_flight = in_flight
+        self._stats = stats
         self._cancel = cancel
         self._died = died
         self._beat = beat
 
     async def run_once(self) -> None:
-        cancels = await self._lease.renew(in_flight=self._in_flight())
+        cancels = await self._lease.renew(in_flight=self._in_flight(), stats=self._stats())
         if cancels is None:
             await self._died()
         else:
@@ -170,15 +177,14 @@ class Reconcile:
     async def _repair(self, page: list[Active]) -> None:
         scores = await self._queue.scores([str(row.id) for row in page])
         settled = timedelta(seconds=_SETTLED_S)
-        rows = [(row, score) for row, score in zip(page, scores, strict=True) if row.updated_at < row.read_at - settled]
-        lost = [
-            Entry(row.id, row.task, row.due_at)
-            for row, score in rows
-            if row.status is Status.PENDING
-            and (score is None or (not row.suspicion and score > to_ms(max(row.due_at, row.read_at)) + _LATE_MS))
+        found = [
+            (row, disagreement(row, score))
+            for row, score in zip(page, scores, strict=True)
+            if row.updated_at < row.read_at - settled
         ]
+        lost = [Entry(row.id, row.task, row.due_at) for row, kind in found if kind in {"lost", "late"}]
         await self._queue.push(lost, again=True)
-        unknown = [row.id for row, score in rows if row.status is Status.IN_PROGRESS and score is None]
+        unknown = [row.id for row, kind in found if kind == "unheld"]
         looked = await self._store.look_up(self._queue.name, unknown) if unknown else []  # most have ended meanwhile
         unheld = [row for row in looked if row.status is Status.IN_PROGRESS]
         longest = max(self._holds_ms.values())

@@ -77,13 +77,14 @@ def test_every_server_says_how_it_is(compose: dict[str, Any]) -> None:
     checks = {name: service.get("healthcheck", {}) for name, service in compose["services"].items()}
     assert checks.pop("api") == {}, "the image's own"
     assert checks.pop("migrate") == {"disable": True}
-    assert checks["worker"]["test"] == ["CMD", "arq", "--check", "jobrunner.worker.WorkerSettings"]
+    port = compose["services"]["worker"]["environment"]["JOBRUNNER_WORKER__PROBE_PORT"]
+    assert f"http://127.0.0.1:{port}/readyz" in checks["worker"]["test"][-1]
     assert all("test" in check for check in checks.values())
 
 
 def test_only_the_api_is_published_and_only_on_loopback(compose: dict[str, Any]) -> None:
     ports = {name: service["ports"] for name, service in compose["services"].items() if "ports" in service}
-    assert ports == {"api": ["127.0.0.1:8080:8080"]}
+    assert ports == {"api": ["127.0.0.1:8080:8080", "127.0.0.1:5555:8080"]}, "and where Flower was"
     assert not any("container_name" in service for service in compose["services"].values())
 
 

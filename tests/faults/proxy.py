@@ -1,4 +1,4 @@
-"""A TCP address in front of a server's Unix socket: a line that can be cut, slowed, silenced or robbed of an answer."""
+"""A TCP address in front of a server's socket: a line that can be cut, slowed, silenced or robbed of an answer."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -27,9 +27,12 @@ class Loss:
 
 @dataclass
 class Proxy:
-    """`delay_s` holds back every answer by so much. Opened by `listening`."""
+    """`there` is a Unix socket, or a port of this machine. `delay_s` holds back every answer by so much.
 
-    there: Path
+    Opened by `listening`.
+    """
+
+    there: Path | int
     port: int = 0
     delay_s: float = 0.0
     _whole: bool = True
@@ -84,9 +87,14 @@ class Proxy:
         self._calls.add(task)
         task.add_done_callback(self._calls.discard)
 
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if isinstance(self.there, int):
+            return await asyncio.open_connection("127.0.0.1", self.there)
+        return await asyncio.open_unix_connection(self.there)
+
     async def _call(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            there, back = await asyncio.open_unix_connection(self.there)
+            there, back = await self._connect()
         except OSError:
             writer.transport.abort()
             self._writers.discard(writer)

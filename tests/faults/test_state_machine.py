@@ -192,7 +192,7 @@ class Jobs(RuleBasedStateMachine):
     def renew(self, worker: UUID) -> None:
         """Late or not: it goes on unless somebody declared it dead."""
         employed = self.staff[worker]
-        cancels = self.run(self.store.leases.renew(worker, lease_s=LEASE_S, in_flight=0))
+        cancels = self.run(self.store.leases.renew(worker, lease_s=LEASE_S, in_flight=0, stats={}))
         if employed.dead:
             assert cancels is None
         else:

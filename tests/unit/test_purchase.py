@@ -199,6 +199,8 @@ class World:
             changes=me,
             receivers=me,
             hooks=Hooks(Net(), Settings()),
+            journal=me,
+            previews=me,
             breakers=self.breakers,
         )
         fence = 2 if self.rows else 1

@@ -1,16 +1,15 @@
 """/openapi.json and /docs: what there is, for programs and for people."""
 
 import asyncio
-import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
 import orjson
-from aiohttp import ETag, hdrs, web
+from aiohttp import web
 
 from jobrunner.api.openapi import document
+from jobrunner.api.pages import Page, shown
 from jobrunner.api.reference.page import STYLE, page
 from jobrunner.api.routes import ROUTES, Route
 from jobrunner.client import Client
@@ -21,16 +20,6 @@ _POLICY = "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'n
 _HTML = "text/html"
 _CSS = "text/css"
 _JSON = "application/json"
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    body: bytes
-    media_type: str
-
-    @property
-    def etag(self) -> str:
-        return hashlib.sha256(self.body).hexdigest()
 
 
 class Reference:
@@ -50,15 +39,7 @@ class Reference:
         async with self._making:
             if not self._pages:
                 self._pages = await asyncio.to_thread(self._made, list(request.app[ROUTES].values()))
-        asked = self._pages[request.path]
-        headers: dict[str, str] = {
-            hdrs.ETAG: f'"{asked.etag}"',
-            hdrs.CACHE_CONTROL: "no-cache",
-            "Content-Security-Policy": _POLICY,
-        }
-        if any(each in (ETag(asked.etag), ETag("*")) for each in request.if_none_match or ()):
-            return web.Response(status=304, headers=headers)
-        return web.Response(body=asked.body, content_type=asked.media_type, charset="utf-8", headers=headers)
+        return shown(request, self._pages[request.path], policy=_POLICY)
 
     def _made(self, routes: Iterable[Route]) -> dict[str, Page]:
         """Once for the application. Beside the loop: tasks' models are many, and some are slow to describe."""

@@ -101,6 +101,11 @@ class Ethereum:
         """Not needed: an order that is sent again leads to what was signed for it."""
         return []
 
+    async def check_key(self) -> None:
+        """The key is nobody's to refuse: that the node answers, and is on the chain that settings name."""
+        self._sending()
+        await self._chain.check()
+
     async def aclose(self) -> None:
         await self._rpc.aclose()
 

@@ -91,6 +91,10 @@ class OpenAI:
         """Only videos can be found again: no other endpoint keeps a list."""
         return await videos.listed(self._line, since)
 
+    async def check_key(self) -> None:
+        """By the list of models, which servers that speak the same have too."""
+        await self._line.ask("GET", "models")
+
     async def aclose(self) -> None:
         await self._line.aclose()
 

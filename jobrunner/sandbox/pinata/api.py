@@ -96,6 +96,7 @@ class Pinata:
                 web.get("/v3/files/{network}", guard(self, "list", self.list)),
                 web.get("/v3/files/{network}/{id}", guard(self, "poll", self.get)),
                 web.delete("/v3/files/{network}/{id}", guard(self, "cancel", self.delete)),
+                web.get("/v3/data/testAuthentication", self.greet),
                 web.get("/ipfs/{cid}", guard(self, "file", self.file)),
             ]
         )
@@ -150,6 +151,9 @@ class Pinata:
         if pins.delete(self._state.db, pin):
             (self._directory / pin.cid).unlink(missing_ok=True)
         return _answer({"data": None})
+
+    async def greet(self, _request: web.Request) -> web.Response:
+        return _answer({"message": "Congratulations! You are communicating with the Pinata API!"})
 
     async def file(self, request: web.Request) -> web.Response:
         """Whole in memory, as every file of the sandbox is, so that a fault may befall it."""

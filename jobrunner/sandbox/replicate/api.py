@@ -60,6 +60,7 @@ class Replicate:
                 web.get("/v1/files/{id}", uploads.get),
                 web.delete("/v1/files/{id}", uploads.delete),
                 web.get("/v1/webhooks/default/secret", self.secret),
+                web.get("/v1/account", self.account),
             ]
         )
         return app
@@ -156,6 +157,9 @@ class Replicate:
         asked, model = request.match_info, "{owner}/{name}".format(**request.match_info)
         told = {"id": asked["version"], "created_at": prediction.iso(0.0), "cog_version": "0.16.0"}
         return answer(told | {"openapi_schema": catalogue.schema(model)})
+
+    async def account(self, _request: web.Request) -> web.Response:
+        return answer({"type": "organization", "username": "sandbox", "name": "The sandbox", "github_url": None})
 
     async def secret(self, _request: web.Request) -> web.Response:
         return answer({"key": self._state.webhooks.secret(self.name)})

@@ -37,6 +37,7 @@ class Painted(BaseModel):
 async def api_paint(ctx: TaskContext, params: Stroke) -> Painted:
     """Paint a stroke."""
     await ctx.step("mix", lambda: asyncio.sleep(0, "mixed"))
+    ctx.log("mixed", colour=params.colour)
     if params.fails:
         raise PermanentError("The brush broke.", code="brush_broken")
     return Painted(colour=params.colour)

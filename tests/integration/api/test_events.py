@@ -3,53 +3,27 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
 import aiohttp
 import pytest
 from arq.connections import ArqRedis
-from pydantic import BaseModel, SecretStr
+from pydantic import SecretStr
 
-from jobrunner.api import feeds, serving
+from jobrunner.api import feed, feeds, serving
 from jobrunner.broker.changes import KEY, Change
 from jobrunner.broker.connection import make_redis
-from jobrunner.declare import TaskContext, task
 from jobrunner.events import subscribe
 from jobrunner.runtime import Runtime, opened
 from jobrunner.settings import Settings
 from jobrunner.worker.upkeep import Progress
 from tests.faults.proxy import Proxy
-from tests.integration.api.conftest import problem, submit, working
-
-SOON_S = 15.0
-"""No promise: only how long a test waits for what should have come long before."""
-
-_played: dict[str, asyncio.Queue[Any]] = {}
-
-
-class Script(BaseModel):
-    name: str
-    user_id: str = "u1"
-
-
-class Played(BaseModel):
-    url: str = "/v1/artifacts/of-old"
-
-
-@task(module="image", retries=0)
-async def api_play(ctx: TaskContext, params: Script) -> Played:
-    """Do what the test says, when it says it."""
-    while (said := await _played[params.name].get()) is not None:
-        if isinstance(said, str):
-            await ctx.step(said, lambda: asyncio.sleep(0))
-        else:
-            ctx.progress(*said)
-    return Played()
+from tests.integration.api.conftest import problem, working
+from tests.integration.api.playing import submit_play
+from tests.integration.api.streams import SOON_S, Told, following
 
 
 @pytest.fixture(autouse=True)
@@ -63,70 +37,6 @@ async def redis(redis_url: str) -> AsyncIterator[ArqRedis]:
     client = make_redis(redis_url, connections=2)
     yield client
     await client.aclose(close_connection_pool=True)
-
-
-@dataclass
-class Told:
-    """One event."""
-
-    id: str
-    name: str
-    data: dict[str, Any]
-
-    @property
-    def brief(self) -> tuple[Any, ...]:
-        match self.name:
-            case "progress":
-                return self.data["progress"], self.data["progress_note"]
-            case "step":
-                return self.data["step"]["name"], self.data["step"]["state"]
-        return self.name, self.data["status"], self.data["attempt"]
-
-
-class Stream:
-    """What a client reads of an answer, event by event."""
-
-    def __init__(self, answer: aiohttp.ClientResponse) -> None:
-        self._answer = answer
-
-    async def next(self) -> Told | None:
-        """None once the server has ended the stream."""
-        fields: dict[str, str] = {}
-        async with asyncio.timeout(SOON_S):
-            while line := (await self._answer.content.readline()).decode():
-                if line != "\n":
-                    name, _, value = line.rstrip("\n").partition(": ")
-                    fields[name] = value
-                elif "data" in fields:
-                    return Told(fields["id"], fields["event"], json.loads(fields["data"]))
-        return None
-
-    async def until(self, brief: tuple[Any, ...]) -> Told:
-        while (told := await self.next()) is not None:
-            if told.brief == brief:
-                return told
-        raise AssertionError(f"the stream ended before {brief}")
-
-    async def rest(self) -> list[Told]:
-        found = []
-        while (told := await self.next()) is not None:
-            found.append(told)
-        return found
-
-
-@asynccontextmanager
-async def following(http: aiohttp.ClientSession, job_id: str, last_id: str | None = None) -> AsyncIterator[Stream]:
-    headers = {} if last_id is None else {"Last-Event-ID": last_id}
-    async with http.get(f"/v1/jobs/{job_id}/events", headers=headers) as answer:
-        assert answer.status == 200, await answer.text()
-        assert answer.headers["Content-Type"] == "text/event-stream"
-        assert (answer.headers["Cache-Control"], answer.headers["X-Accel-Buffering"]) == ("no-store", "no")
-        yield Stream(answer)
-
-
-async def submit_play(http: aiohttp.ClientSession, name: str) -> tuple[str, asyncio.Queue[Any]]:
-    _played[name] = asyncio.Queue()
-    return await submit(http, task="api_play", params={"name": name}), _played[name]
 
 
 async def played(runtime: Runtime, http: aiohttp.ClientSession, name: str) -> tuple[str, list[Told]]:
@@ -315,7 +225,7 @@ async def test_two_hundred_streams_are_one_reader(
 async def test_a_reader_that_is_too_slow_is_cut_off(
     runtime: Runtime, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(feeds, "PENDING", 16)
+    monkeypatch.setattr(feed, "PENDING", 16)
     job_id, _ = await submit_play(http, "slow")
     slow = asyncio.Event()
     with subscribe(lambda event: slow.set() if event.name == "events.slow_reader" else None):
@@ -363,7 +273,7 @@ async def test_a_server_that_shuts_down_ends_its_streams(runtime: Runtime) -> No
 
 
 async def test_a_quiet_stream_beats(http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jobrunner.api.events.BEAT_S", 0.01)
+    monkeypatch.setattr("jobrunner.api.sse.BEAT_S", 0.01)
     job_id, _ = await submit_play(http, "quiet")
     async with http.get(f"/v1/jobs/{job_id}/events") as answer, asyncio.timeout(SOON_S):
         assert await answer.content.readline() == b"retry: 2000\n"

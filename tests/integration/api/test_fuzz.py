@@ -42,7 +42,8 @@ ADMIN = "admin"
 @pytest.fixture
 def ring(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Keyring]:
     """A key for each scope, and one that is bound to a user; nobody is kept waiting."""
-    monkeypatch.setattr("jobrunner.api.waits.LONGEST_S", 0.01)
+    for longest in ("waits.LONGEST_S", "watching.LONGEST_S"):
+        monkeypatch.setattr(f"jobrunner.api.{longest}", 0.01)
     rows: dict[str, dict[str, Any]] = {scope: {"scopes": (scope,)} for scope in SCOPES}
     rows["bound"] = {"scopes": (ADMIN,), "user_id": "u2"}
     with start_blocking_portal() as portal, portal.wrap_async_context_manager(keyed(settings, **rows)) as ring:

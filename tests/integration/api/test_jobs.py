@@ -108,9 +108,9 @@ async def test_a_list_holds_what_fits_all_its_filters(http: aiohttp.ClientSessio
 
     ids = [
         await submit(http, record_id="a", metadata={"order": 7, "tags": ["x", "y"]}),
-        await submit(http, record_id="b", metadata={"order": "7"}),
-        await submit(http, params={"user_id": "u2"}),
-        await submit(http, record_id="a", params={"user_id": "u2"}),
+        await submit(http, record_id="b-2", metadata={"order": "7"}),
+        await submit(http, params={"user_id": "u2", "colour": 'a "Quo_ted" one'}),
+        await submit(http, record_id="a", params={"user_id": "u2", "colour": "Scarlet"}),
     ]
     async with http.post(f"/v1/jobs/{ids[3]}/cancel") as answer:
         assert answer.status == 202
@@ -126,6 +126,18 @@ async def test_a_list_holds_what_fits_all_its_filters(http: aiohttp.ClientSessio
         ({"metadata": '{"order":7}'}, [0]),
         ({"metadata": '{"tags":["y"],"order":7}'}, [0]),
         ({"metadata": '{"order":8}'}, []),
+        ({"text": "BLUE"}, [1, 0]),
+        ({"text": "u2 scarl", "record_id": "a"}, [3]),
+        ({"text": "u2 blue"}, []),
+        ({"text": "colour"}, []),
+        ({"text": "before it ran"}, [3]),
+        ({"text": "%"}, []),
+        ({"text": '"quo_ted"'}, [2]),
+        ({"text": "quo%ted"}, []),
+        ({"text": "B-2"}, [1]),
+        ({"text": ids[1]}, [1]),
+        ({"text": ids[0][:4].upper()}, [3, 2, 1, 0]),
+        ({"text": ids[0][9:]}, []),
         ({"created_after": await created(2)}, [3, 2]),
         ({"created_before": await created(2)}, [1, 0]),
         ({"created_after": await created(1), "created_before": await created(3)}, [2, 1]),
@@ -149,6 +161,7 @@ async def test_a_bad_query_is_named(http: aiohttp.ClientSession, subtests: pytes
         "colour=red": "colour",
         "task=a&task=b": "task",
         "user_id=%00": "user_id",
+        "text=%20": "text",
     }
     for query, path in queries.items():
         with subtests.test(query):

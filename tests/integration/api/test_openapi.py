@@ -6,7 +6,8 @@ import os
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from typing import Any
-from unittest.mock import Mock
+from unittest.mock import AsyncMock, Mock
+from uuid import UUID
 
 import aiohttp
 import pytest
@@ -17,6 +18,8 @@ from jobrunner.api.app import make_app
 from jobrunner.api.examples import PARAMS
 from jobrunner.api.openapi import document
 from jobrunner.api.routes import ROUTES, Route
+from jobrunner.broker.queue import Queue
+from jobrunner.errors import Unavailable
 from jobrunner.runtime import Runtime
 from jobrunner.settings import Settings
 from jobrunner.settings.tables import SCOPES, Net
@@ -117,14 +120,21 @@ class Witness:
 async def test_every_answer_is_as_documented(ring: Keyring, receiver: Receiver) -> None:
     async with ring.session("all") as http:
         see = Witness(http, routes(ring.runtime))
-        for path in ("/", "/livez", "/v1/tasks"):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Queue, "check", AsyncMock(side_effect=Unavailable("Redis did not answer.")))
+            await see.ask("GET", "/startupz", status=503)
+        for path in ("/", "/livez", "/startupz", "/v1/tasks"):
             await see.ask("GET", path, status=200)
+        await see.ask("GET", "/v1/session", status=200)
+        await see.ask("POST", "/v1/session", status=200, json={"key": ring.keys["all"]})
         await see.ask("GET", "/readyz", status=503)
         artifact = await see.ask("POST", "/v1/artifacts", status=201, data=PNG)
         await see.ask("POST", "/v1/artifacts/{id}/url", status=200, id=artifact["id"])
+        await see.ask("GET", "/v1/artifacts", status=200)
         async with working(ring.runtime):
             await see.ask("GET", "/readyz", status=200)
             await _jobs(see, receiver)
+            await see.ask("GET", "/v1/overview", status=200)
         await _many(see)
     assert see.unseen == set()
 
@@ -136,6 +146,8 @@ async def _jobs(see: Witness, receiver: Receiver) -> None:
         job = await see.ask("POST", "/v1/jobs", status=200, json=body, headers=headers)
         assert job["steps"]
         await see.ask("GET", "/v1/jobs/{id}", status=200, id=job["id"])
+        logs = await see.ask("GET", "/v1/jobs/{id}/logs", status=200, id=job["id"])
+        assert logs["data"]
     shown = await see.ask("GET", "/v1/jobs/{id}/webhooks", status=200, id=job["id"])
     assert shown["data"]
     await see.ask("POST", "/v1/jobs/{id}/webhooks/replay", status=202, id=job["id"])
@@ -170,8 +182,9 @@ async def test_every_built_in_task_has_an_example(runtime: Runtime) -> None:
 
 
 async def test_the_curl_examples_work(
-    ring: Keyring, receiver: Receiver, tmp_path: Path, subtests: pytest.Subtests
+    ring: Keyring, receiver: Receiver, tmp_path: Path, subtests: pytest.Subtests, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("jobrunner.api.watching.LONGEST_S", 0.01)
     file = tmp_path / "picture.png"
     file.write_bytes(PNG)
     async with ring.session("all") as http, working(ring.runtime):
@@ -179,6 +192,7 @@ async def test_the_curl_examples_work(
         artifact = (await upload(http)).rpartition("/")[2]
         done = await submit(http, webhook=receiver.url)
         await receiver.has(1)
+        await ring.runtime.notices.previews.put(UUID(done), PNG)
         samples = [
             (operation["operationId"], each["source"])
             for methods in made["paths"].values()

@@ -46,6 +46,17 @@ async def test_readiness_names_what_is_missing(http: aiohttp.ClientSession) -> N
     assert "start `jobrunner worker`" in checks["workers"]["detail"]
 
 
+async def test_a_start_is_over_once_all_but_workers_was_well_and_stays_so(
+    runtime: Runtime, http: aiohttp.ClientSession
+) -> None:
+    async with http.get("/startupz") as answer:
+        assert (answer.status, set((await answer.json())["checks"])) == (200, {"postgres", "migrations", "redis"})
+    await runtime.store._db.pool.close()
+    for path, status in (("/readyz", 503), ("/startupz", 200)):
+        async with http.get(path) as answer:
+            assert answer.status == status
+
+
 async def test_readiness_without_migrations_and_without_redis(
     empty_database_url: str, settings: Settings, tmp_path: Path
 ) -> None:
@@ -62,6 +73,8 @@ async def test_readiness_without_migrations_and_without_redis(
         assert [name for name, check in checks.items() if check["ok"]] == ["postgres"]
         assert "init" in checks["migrations"]["detail"]
         assert "Redis did not answer" in checks["redis"]["detail"]
+        async with http.get("/startupz") as answer:
+            assert answer.status == 503
         async with http.get("/v1/jobs") as answer:
             document = await problem(answer, 503, "unavailable")
         assert "jobrunner migrate" in document["detail"]

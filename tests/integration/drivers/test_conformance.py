@@ -11,7 +11,7 @@ import pytest
 
 from jobrunner.errors import AttemptError, PermanentError, RateLimited, SubmitUnknown, TransientError
 from jobrunner.media.examining import media_info
-from jobrunner.providers.driver import Failed, Finished, Running
+from jobrunner.providers.driver import Failed, Finished, Running, Tried
 from jobrunner.work import Handle, Output
 from tests.integration.drivers.conftest import Bench, orphans
 
@@ -190,6 +190,18 @@ async def test_what_the_provider_will_not_make_fails_for_good(
     assert error.value.code == "transaction_rejected" if bench.subject.foreknown else code in (None, error.value.code)
     assert error.value.provider == bench.driver.name
     assert len(await bench.purchases()) == (1 if billed and bench.can.handle and not bench.subject.foreknown else 0)
+
+
+async def test_a_key_is_tried_without_buying_anything(bench: Bench) -> None:
+    assert isinstance(bench.driver, Tried)
+    await bench.driver.check_key()
+    if bench.subject.key is None:  # a signing key is nobody's to refuse
+        wrong = bench.another(api_key="wrong")
+        assert isinstance(wrong, Tried)
+        with pytest.raises(PermanentError) as error:
+            await wrong.check_key()
+        assert error.value.code == "provider_auth"
+    assert await bench.purchases() == []
 
 
 async def test_a_wrong_key_is_named_and_not_shown(bench: Bench) -> None:

@@ -101,6 +101,13 @@ async def test_a_page_that_calls_itself_a_sound_is_not_taken(tmp_path: Path) -> 
     assert list(tmp_path.iterdir()) == []
 
 
+async def test_a_key_that_may_make_sounds_only_is_a_good_one(tmp_path: Path) -> None:
+    body = b'{"detail": {"status": "missing_permissions", "message": "... is missing the permission user_read ..."}}'
+    head = b"HTTP/1.1 401 Unauthorized\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
+    async with answering(head + body, tmp_path) as caller:
+        await caller.driver.check_key()
+
+
 async def test_the_answer_tells_its_price_in_credits_and_its_id(caller: Caller, sandbox_url: str) -> None:
     finished = await caller.order(SpeechRequest("Hello.", NARRATOR))
     assert finished.cost == Money(Decimal(6), "credits")

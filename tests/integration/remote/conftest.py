@@ -52,6 +52,7 @@ class Frame(BaseModel):
 @task(module="image")
 async def draw_frame(ctx: TaskContext, params: Order) -> Frame:
     """Draw a frame, or copy a picture into one."""
+    ctx.log(f"draws in {params.colour}")
     await ctx.step("mix", lambda: asyncio.sleep(0, params.colour))
     if params.fails:
         raise PermanentError("The brush broke.", code="brush_broken")

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 import trustme
+from aiohttp import web
 
 from jobrunner import JobRunner, Submission, SubmitOptions
 from jobrunner.api import serving
@@ -95,6 +96,45 @@ async def test_who_waits_outlives_a_server_that_goes_and_comes_back(
     proxy.mend()
     async with at_work(WorkerLoop(runtime), leaves_within_s=SOON_S):
         assert await result == Frame(colour="blue")
+
+
+async def test_who_watches_hears_also_what_happened_while_the_line_was_cut(
+    far: JobRunner, proxy: Proxy, runtime: Runtime
+) -> None:
+    events = far.events(kind=["status"])
+    first = asyncio.ensure_future(anext(events))
+    async with asyncio.timeout(SOON_S):
+        while not first.done():  # an event before the stream has begun is not its
+            await runtime.local.submit(draw_frame, Order())
+            await asyncio.wait([first], timeout=0.1)
+        await proxy.cut()
+        job = await runtime.local.submit(draw_frame, Order())
+        proxy.mend()
+        while (await anext(events)).data["id"] != str(job.id):
+            pass
+
+
+@pytest.mark.parametrize(
+    ("body", "error", "words"),
+    [
+        (b"", Unavailable, r"ended the stream\. GET /v1/events was tried once"),
+        (b"event: status\ndata: [1]\n\n", ApiError, "no JSON object"),
+        (b"event: status\ndata: \xff\n\n", ApiError, "holds what is no event"),
+    ],
+)
+async def test_a_stream_that_is_none_is_told_in_words(
+    stranger: Stranger, body: bytes, error: type[Exception], words: str
+) -> None:
+    stranger.answers = [web.Response(body=body, content_type="text/event-stream")]
+    async with asking(stranger, patience_s=0) as runner:
+        with pytest.raises(error, match=words):
+            await anext(runner.events())
+
+
+async def test_an_event_that_this_client_does_not_know_is_left_out(stranger: Stranger) -> None:
+    stranger.answers = [web.Response(body=b"event: news\ndata: 1\n\nevent: reset\ndata: {}\n\n")]
+    async with asking(stranger) as runner:
+        assert (await anext(runner.events())).kind == "reset"
 
 
 async def test_who_waits_beyond_what_is_held_open_takes_turns(

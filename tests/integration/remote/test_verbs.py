@@ -1,6 +1,7 @@
 """The same verbs, in process and over HTTP: what one says, the other says, also where it refuses."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,16 @@ from uuid import UUID, uuid4
 import pytest
 
 from jobrunner import JobFailed, JobRunner, NotFound, Submission, SubmitOptions
-from jobrunner.client import local
+from jobrunner.client import local, logs
 from jobrunner.errors import InvalidParams, InvalidRequest, JobrunnerError, NoRunner, PermanentError, UnknownTask
 from jobrunner.job import Status
+from jobrunner.remote import verbs
 from jobrunner.runtime import Runtime
+from jobrunner.store.logs import Said
+from jobrunner.verbs import following
 from jobrunner.worker.loop import WorkerLoop
 from tests.integration.remote.conftest import SOON_S, Frame, Order, draw_frame, picture
+from tests.workers import at_work
 
 
 async def test_delay_answers_a_job_whose_result_is_the_tasks_model(runner: JobRunner, worker: WorkerLoop) -> None:
@@ -83,6 +88,70 @@ async def test_a_search_goes_on_over_all_pages(runner: JobRunner, monkeypatch: p
     assert found == sorted(found, key=lambda job: (job.created_at, job.id), reverse=True)
     [one] = [job async for job in runner.search(metadata={"n": 7}, created_after=found[-1].created_at)]
     assert one.metadata == {"n": 7}
+    [one] = [job async for job in runner.search(text="BOB")]
+    assert one.user_id == "bob"
+
+
+async def test_a_log_is_read_and_followed_to_the_job_s_end(
+    runner: JobRunner, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following, "AGAIN_S", 0.01)
+    job = await draw_frame.delay(colour="blue")
+    assert [line async for line in runner.logs(job.id)] == []
+    lines = runner.logs(job.id, follow=True)
+    first = asyncio.ensure_future(anext(lines))
+    async with at_work(WorkerLoop(runtime), leaves_within_s=SOON_S), asyncio.timeout(SOON_S):
+        found = [await first, *[line async for line in lines]]
+    assert [(line.message, line.level, line.attempt) for line in found] == [("draws in blue", "info", 1)]
+    assert [line async for line in runner.logs(job.id)] == found
+    with pytest.raises(NotFound):
+        await anext(runner.logs(uuid4()))
+
+
+async def test_a_long_log_is_read_over_all_pages(
+    runner: JobRunner, worker: WorkerLoop, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logs, "_PAGE", 10)
+    monkeypatch.setattr(verbs, "_LINES", "10")
+    job = await draw_frame.delay()
+    await runner.wait(job.id)
+    lines = [Said(job.id, 1, number, time.monotonic(), "info", f"line {number}", "{}") for number in range(2, 26)]
+    await runtime.store.logs.append(lines)
+    assert [line.message async for line in runner.logs(job.id)][1:] == [line.message for line in lines]
+
+
+async def test_events_are_told_as_they_happen(runner: JobRunner, runtime: Runtime) -> None:
+    async def watch() -> list[tuple[str, object]]:
+        found: list[tuple[str, object]] = []
+        async for event in runner.events(kind=["status", "log"], user_id="ann"):
+            found.append((event.kind, event.data.get("status") or event.data.get("message")))
+            if found[-1] == ("status", "completed"):
+                return found
+        raise AssertionError("it ended")
+
+    watching = asyncio.create_task(watch())
+    await read_by_somebody(runtime)
+    await draw_frame.delay(user_id="bob")
+    await draw_frame.delay(user_id="ann")
+    async with at_work(WorkerLoop(runtime), leaves_within_s=SOON_S), asyncio.timeout(SOON_S):
+        assert await watching == [
+            ("status", "pending"),
+            ("status", "in_progress"),
+            ("log", "draws in red"),
+            ("status", "completed"),
+        ]
+
+
+async def read_by_somebody(runtime: Runtime) -> None:
+    """Until the log of changes has a reader."""
+    async with asyncio.timeout(SOON_S):
+        while not any(each["cmd"] == "xread" for each in await runtime.notices._redis.client_list()):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+async def test_events_of_a_kind_that_there_is_not_are_refused(runner: JobRunner) -> None:
+    with pytest.raises(InvalidRequest, match="kind"):
+        await anext(runner.events(kind=["logs"]))
 
 
 @pytest.mark.parametrize("as_file", [False, True])

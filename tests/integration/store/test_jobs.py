@@ -248,7 +248,7 @@ async def test_a_pending_job_is_cancelled_at_once_and_a_running_one_is_asked(sto
     assert asked is not None
     assert (ended.status, ended.error) == (Status.CANCELLED, RECORD)
     assert (asked.status, asked.error) == (Status.IN_PROGRESS, None)
-    assert await store.leases.renew(me, lease_s=1, in_flight=1) == [running.id]
+    assert await store.leases.renew(me, lease_s=1, in_flight=1, stats={}) == [running.id]
     assert await store.cancel(pending.id, RECORD) is None
     assert await store.cancel(uuid7(), RECORD) is None
 

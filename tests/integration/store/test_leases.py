@@ -63,7 +63,7 @@ async def test_a_worker_whose_process_is_gone_is_rescued_before_its_lease_ends(s
     job = await held(store, gone)
     await held(store, late)  # whether it is dead may only be judged by one who renewed without a gap
     assert [rescued.id for rescued in await store.leases.rescue(gone)] == [job.id]
-    assert await store.leases.renew(gone, lease_s=LEASE_S, in_flight=0) is None
+    assert await store.leases.renew(gone, lease_s=LEASE_S, in_flight=0, stats={}) is None
 
 
 async def test_a_worker_declared_dead_by_hand_is_rescued(store: Store, database: asyncpg.Connection) -> None:
@@ -74,15 +74,15 @@ async def test_a_worker_declared_dead_by_hand_is_rescued(store: Store, database:
 
 async def test_a_heartbeat_after_the_rescue_sees_its_death(store: Store) -> None:
     late = await worker(store, lease_s=-1)
-    assert await store.leases.renew(late, lease_s=-1, in_flight=0) == []
+    assert await store.leases.renew(late, lease_s=-1, in_flight=0, stats={}) == []
     await store.leases.rescue()
-    assert await store.leases.renew(late, lease_s=LEASE_S, in_flight=0) is None
+    assert await store.leases.renew(late, lease_s=LEASE_S, in_flight=0, stats={}) is None
 
 
 async def test_a_heartbeat_before_the_rescue_saves_the_worker(store: Store) -> None:
     late = await worker(store, lease_s=-1)
     job = await held(store, late)
-    assert await store.leases.renew(late, lease_s=LEASE_S, in_flight=1) == []
+    assert await store.leases.renew(late, lease_s=LEASE_S, in_flight=1, stats={}) == []
     assert await store.leases.rescue() == []
     assert await row(store, job.id) == job
 
@@ -91,7 +91,7 @@ async def test_a_heartbeat_waits_for_the_rescue_under_way(store: Store, database
     late = await worker(store, lease_s=-1)
     async with database.transaction():
         await database.execute("SELECT FROM jobrunner.workers FOR UPDATE")
-        beating = asyncio.create_task(store.leases.renew(late, lease_s=LEASE_S, in_flight=0))
+        beating = asyncio.create_task(store.leases.renew(late, lease_s=LEASE_S, in_flight=0, stats={}))
         await somebody_waits(database)
         await database.execute("UPDATE jobrunner.workers SET dead_at = now()")
     assert await beating is None
@@ -111,7 +111,7 @@ async def test_a_worker_that_leaves_with_jobs_in_hand_is_rescued_at_once(store: 
     await store.leases.retire(idle)
     assert await store.leases.alive_workers("arq:queue") == 0
     assert [rescued.id for rescued in await store.leases.rescue()] == [job.id]
-    assert await store.leases.renew(idle, lease_s=LEASE_S, in_flight=0) is None
+    assert await store.leases.renew(idle, lease_s=LEASE_S, in_flight=0, stats={}) is None
 
 
 async def test_a_job_whose_cancel_was_asked_for_is_not_run_again_after_a_crash(store: Store) -> None:

@@ -120,6 +120,19 @@ async def test_uploads_go_unless_an_unfinished_job_names_them(
     assert kept(runtime) == {used.key, young.key}
 
 
+async def test_old_lines_of_logs_go(runtime: Runtime, database: asyncpg.Connection) -> None:
+    async def say(ctx: TaskContext) -> None:
+        for day in (29, 31):
+            ctx.log(str(day))
+
+    async with working(runtime):
+        job = await play.delay(act=act(say))
+        await job.result(SOON_S)
+    await database.execute("UPDATE jobrunner.logs SET at = at - message::int * interval '1 day'")
+    await Prune(runtime).run_once()
+    assert [line.message for line in await runtime.client.log_page(job.id, (0, 0), 9)] == ["29"]
+
+
 async def test_rows_of_workers_that_have_been_dead_for_a_day_go(runtime: Runtime, database: asyncpg.Connection) -> None:
     for _ in range(3):
         await runtime.store.leases.register(uuid7(), host="here", pid=1, queue="q", version="0", max_jobs=1, lease_s=60)
@@ -128,6 +141,20 @@ async def test_rows_of_workers_that_have_been_dead_for_a_day_go(runtime: Runtime
     await database.execute("UPDATE jobrunner.workers SET dead_at = now() WHERE id = $1", young)
     await Prune(runtime).run_once()
     assert await database.fetchval("SELECT count(*) FROM jobrunner.workers") == 2
+
+
+async def test_what_was_counted_goes_after_a_week(runtime: Runtime, database: asyncpg.Connection) -> None:
+    for days in (0, 6, 8):
+        await database.execute(
+            "INSERT INTO jobrunner.minutes "
+            "SELECT date_trunc('minute', now()) - $1::interval, $2, 'task', 't', '{}', '{}', '{}'",
+            *(timedelta(days=days), uuid4()),
+        )
+    await Prune(runtime).run_once()
+    ages = await database.fetch(
+        "SELECT extract(day FROM now() - minute)::int AS days FROM jobrunner.minutes ORDER BY 1"
+    )
+    assert [row["days"] for row in ages] == [0, 6]
 
 
 # ---- files without a row -----------------------------------------------------------------------
