@@ -9,7 +9,7 @@ import orjson
 from aiohttp import web
 
 from jobrunner.api import answers
-from jobrunner.api.intake import read_json
+from jobrunner.api.intake import check_storable, read_json
 from jobrunner.api.jobs import IDEMPOTENCY_KEY, take
 from jobrunner.api.ownership import owner
 from jobrunner.api.problems import problem_of
@@ -58,7 +58,7 @@ class Bulk:
                 [{"path": IDEMPOTENCY_KEY, "message": message, "type": "not_of_batches"}],
             )
         larger = request.clone(client_max_size=_BODIES * request.client_max_size)
-        batch = validated(Batch, await read_json(larger))
+        batch = validated(Batch, await read_json(larger, listed="jobs"))
         taken = await self._take_all(caller_of(request), batch.jobs)
         return answer({"data": [_item(each) for each in taken]})
 
@@ -77,6 +77,8 @@ class Bulk:
 
     async def _take(self, caller: Caller, asked: Any) -> Taken:
         try:
+            if isinstance(asked, dict):
+                check_storable(asked)
             return await take(self._client, self._seats, caller, validated(Submission, asked))
         except (RequestError, Unavailable) as error:
             return error

@@ -29,11 +29,16 @@ _INT64 = range(-(2**63), 2**63)
 _INT64_CHARS = len(str(_INT64.start))
 
 
-async def read_json(request: web.Request) -> dict[str, Any]:
-    """The body as a JSON object. Raises RequestError, InvalidRequest, and aiohttp's 408, 413 and 415."""
+async def read_json(request: web.Request, *, listed: str | None = None) -> dict[str, Any]:
+    """The body as a JSON object. Raises RequestError, InvalidRequest, and aiohttp's 408, 413 and 415.
+
+    `listed` names the list whose items are answered one by one: whether they can be kept is for its reader to check.
+    """
     _check_headers(request)
     body = await read_body(request)
-    return parse(body) if len(body) <= _AT_ONCE_BYTES else await asyncio.to_thread(parse, body)
+    value = parse(body) if len(body) <= _AT_ONCE_BYTES else await asyncio.to_thread(parse, body)
+    check_storable({key: each for key, each in value.items() if key != listed})
+    return value
 
 
 def read_query(request: web.Request) -> dict[str, str]:
@@ -59,7 +64,7 @@ def read_id(request: web.Request, what: str) -> UUID:
 
 
 def parse(body: bytes) -> dict[str, Any]:
-    """Raises RequestError for what is no strict JSON object, InvalidRequest with the path of what cannot be kept."""
+    """Raises RequestError for what is no strict JSON object."""
     try:
         text = body.decode()
         _check_depth(text)
@@ -71,7 +76,6 @@ def parse(body: bytes) -> dict[str, Any]:
         raise RequestError(f"The body is not JSON: {error.msg} ({where}).") from None
     if not isinstance(value, dict):
         raise RequestError('The body must be a JSON object, {"task": ..., "params": {...}}.')
-    check_storable(value)
     return value
 
 

@@ -26,7 +26,7 @@ class Capabilities:
     `routes`: the requests it makes, by their route.
     `handle`: submit answers a Handle that any process can poll; otherwise one long request answers Finished.
     `idempotent`: the provider honours our key, so an unknown submit may be sent again.
-    `lists`: `find` can look an orphan up. `cancel`: a running piece of work can be cancelled upstream.
+    `lists`: `listed` can look an orphan up. `cancel`: a running piece of work can be cancelled upstream.
     """
 
     routes: frozenset[str]
@@ -77,6 +77,14 @@ class Desk:
     path_of: Callable[[Artifact], Path]
 
 
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """Work that a provider lists; `made_from` tells whether exactly this plan asked for it."""
+
+    handle: Handle
+    made_from: Callable[[Plan], bool]
+
+
 Poll = Running | Finished | Failed
 CancelAnswer = Literal["cancelled", "too_late", "unknown"]
 
@@ -104,7 +112,10 @@ class Driver(Protocol):
     async def cancel(self, handle: Handle) -> CancelAnswer:
         """Best effort; never raises for what the provider answers."""
 
-    async def find(self, intent: Intent, since: float) -> list[Handle]:
-        """Work at the provider made from exactly this plan since `since` (unix seconds), newest first."""
+    async def listed(self, since: float) -> list[Listed]:
+        """All that the provider lists as made since `since` (unix seconds), newest first; nothing where it has no list.
+
+        Raises TransientError, RateLimited, PermanentError.
+        """
 
     async def aclose(self) -> None: ...

@@ -15,7 +15,7 @@ from urllib.parse import quote
 from jobrunner.errors import AttemptError, PermanentError, RateLimited, TransientError
 from jobrunner.net import Net
 from jobrunner.providers.answers import BadAnswer, Line, explained, judged, read_object, refusal, unsupported
-from jobrunner.providers.driver import CancelAnswer, Capabilities, Desk, Failed, Finished, Poll, Running
+from jobrunner.providers.driver import CancelAnswer, Capabilities, Desk, Failed, Finished, Listed, Poll, Running
 from jobrunner.providers.fal_inputs import KEY, QUEUE_URL, Storage, inputs
 from jobrunner.request import Request
 from jobrunner.settings.tables import Provider
@@ -92,7 +92,7 @@ class Fal:
             return "too_late" if error.code == ALREADY_COMPLETED else "unknown"
         return "cancelled"
 
-    async def find(self, intent: Intent, since: float) -> list[Handle]:  # noqa: ARG002  # the Protocol's
+    async def listed(self, since: float) -> list[Listed]:  # noqa: ARG002  # the Protocol's
         """Nothing can be found again: the queue keeps no list."""
         return []
 

@@ -10,13 +10,14 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from jobrunner.errors import AttemptError, PermanentError, TransientError
 from jobrunner.net import Net
 from jobrunner.providers.answers import BadAnswer, Line, judged, outputs_in, read_object, unsupported
-from jobrunner.providers.driver import CancelAnswer, Capabilities, Desk, Failed, Finished, Poll, Running
+from jobrunner.providers.driver import CancelAnswer, Capabilities, Desk, Failed, Finished, Listed, Poll, Running
 from jobrunner.request import Request, VideoRequest
 from jobrunner.settings.tables import Provider
 from jobrunner.work import Handle, Intent, Output, Plan
@@ -104,15 +105,13 @@ class Luma:
         except AttemptError:
             return "unknown"
 
-    async def find(self, intent: Intent, since: float) -> list[Handle]:
-        """Generations since `since` whose request is this plan's; what Luma adds to a request does not matter."""
-        wanted = intent.plan.body.items()
-        return [_handle(each) async for each in self._listed(since) if wanted <= dict(each["request"]).items()]
+    async def listed(self, since: float) -> list[Listed]:
+        return [Listed(_handle(each), partial(_made_from, each)) async for each in self._videos(since)]
 
     async def aclose(self) -> None:
         await self._line.aclose()
 
-    async def _listed(self, since: float) -> AsyncIterator[Mapping[str, Any]]:
+    async def _videos(self, since: float) -> AsyncIterator[Mapping[str, Any]]:
         """The list's order is not documented, so every page is read."""
         for page in range(MAX_PAGES):
             answer = await self._line.ask("GET", f"generations?limit={PAGE}&offset={page * PAGE}")
@@ -128,6 +127,11 @@ class Luma:
 def _has_id(generation: Mapping[str, Any]) -> bool:
     """An id becomes part of a path, so it must be plain."""
     return _ID.fullmatch(str(generation.get("id") or "")) is not None
+
+
+def _made_from(generation: Mapping[str, Any], plan: Plan) -> bool:
+    """What Luma adds to a request does not matter."""
+    return plan.body.items() <= dict(generation["request"]).items()
 
 
 def _handle(generation: Mapping[str, Any]) -> Handle:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from jobrunner.errors import PermanentError
 from jobrunner.providers.answers import Line
-from jobrunner.providers.driver import CancelAnswer, Poll
-from jobrunner.work import Handle, Intent, Output
+from jobrunner.providers.driver import CancelAnswer, Listed, Poll
+from jobrunner.work import Handle, Output
 
 
 class OneRequest:
@@ -25,7 +25,7 @@ class OneRequest:
         """Nothing to tell: a caller that stops waiting drops the connection, and may still be billed."""
         return "unknown"
 
-    async def find(self, intent: Intent, since: float) -> list[Handle]:  # noqa: ARG002  # the Protocol's
+    async def listed(self, since: float) -> list[Listed]:  # noqa: ARG002  # the Protocol's
         """Nothing can be found again."""
         return []
 

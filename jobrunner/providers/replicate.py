@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,7 +20,7 @@ import aiohttp
 from jobrunner.errors import AttemptError, PermanentError, TransientError
 from jobrunner.net import Net
 from jobrunner.providers.answers import BadAnswer, Line, judged, outputs_in, read_object, unsupported
-from jobrunner.providers.driver import CancelAnswer, Capabilities, Desk, Failed, Finished, Poll, Running
+from jobrunner.providers.driver import CancelAnswer, Capabilities, Desk, Failed, Finished, Listed, Poll, Running
 from jobrunner.providers.files import data_uri, inlined_bytes
 from jobrunner.providers.replicate_inputs import ROUTES, input_of
 from jobrunner.request import Request
@@ -99,9 +100,9 @@ class Replicate:
             return "unknown"
         return "too_late" if prediction.get("status") in ("succeeded", "failed") else "cancelled"
 
-    async def find(self, intent: Intent, since: float) -> list[Handle]:
-        """Predictions made from this plan since `since`: the input and, where it is told, the model must match."""
-        return [_handle(each) async for each in self._newest_first(since) if _made_from(each, intent.plan)]
+    async def listed(self, since: float) -> list[Listed]:
+        """Predictions: the input and, where it is told, the model must match."""
+        return [Listed(_handle(each), partial(_made_from, each)) async for each in self._newest_first(since)]
 
     async def aclose(self) -> None:
         await self._line.aclose()

@@ -16,7 +16,7 @@ from typing import Any
 from jobrunner.errors import AttemptError, PermanentError, TransientError
 from jobrunner.net import Net
 from jobrunner.providers.answers import BEARER, BadAnswer, Line, outputs_in, read_object, unsupported
-from jobrunner.providers.driver import CancelAnswer, Capabilities, Desk, Failed, Finished, Poll, Running
+from jobrunner.providers.driver import CancelAnswer, Capabilities, Desk, Failed, Finished, Listed, Poll, Running
 from jobrunner.providers.files import inlined, inlined_bytes
 from jobrunner.request import Request, VideoRequest
 from jobrunner.settings.tables import Provider
@@ -121,7 +121,7 @@ class Runway:
         except AttemptError:
             return "unknown"
 
-    async def find(self, intent: Intent, since: float) -> list[Handle]:  # noqa: ARG002  # the Protocol's
+    async def listed(self, since: float) -> list[Listed]:  # noqa: ARG002  # the Protocol's
         """Nothing can be found again: Runway lists no tasks."""
         return []
 

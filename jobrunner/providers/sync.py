@@ -20,7 +20,7 @@ import orjson
 from jobrunner.errors import AttemptError, PermanentError, SubmitUnknown, TransientError
 from jobrunner.net import Net
 from jobrunner.providers.answers import BadAnswer, Line, judged, outputs_in, read_object, refusal, unsupported
-from jobrunner.providers.driver import CancelAnswer, Capabilities, Desk, Failed, Finished, Poll, Running
+from jobrunner.providers.driver import CancelAnswer, Capabilities, Desk, Failed, Finished, Listed, Poll, Running
 from jobrunner.request import LipsyncRequest, Request
 from jobrunner.settings.tables import Provider
 from jobrunner.work import Handle, Intent, Output, Plan, file_mark
@@ -100,7 +100,7 @@ class Sync:
             return "unknown"
         return "too_late" if generation.get("status") in OVER else "unknown"
 
-    async def find(self, intent: Intent, since: float) -> list[Handle]:  # noqa: ARG002  # the Protocol's
+    async def listed(self, since: float) -> list[Listed]:  # noqa: ARG002  # the Protocol's
         """Nothing is looked for: sending the same intent again finds it."""
         return []
 

@@ -8,7 +8,7 @@ from uuid import UUID
 from uuid_utils.compat import uuid7
 
 from jobrunner.errors import PermanentError
-from jobrunner.media import inspected
+from jobrunner.media.examining import inspected
 from jobrunner.store.artifacts import FileArtifacts
 from jobrunner.work import Artifact, Kind
 

@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_vali
 from jobrunner.declare import TaskContext, task
 from jobrunner.errors import PermanentError
 from jobrunner.job import Backoff
-from jobrunner.media import inspected, montage
+from jobrunner.media import montage
+from jobrunner.media.examining import inspected
 from jobrunner.media.ffmpeg import MAX_PIXELS, Input, encoding, ffmpeg
 from jobrunner.media.subtitles import Cue, webvtt
 from jobrunner.tasks.params import Params, Size, Source, pixels

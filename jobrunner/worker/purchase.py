@@ -10,6 +10,7 @@ What an earlier attempt committed decides where this one goes on:
 
 import asyncio
 import logging
+import math
 import random
 from collections.abc import Callable
 from dataclasses import replace
@@ -193,22 +194,23 @@ class Purchase:
 
     async def _find_orphan(self, driver: Driver, step: Step, *, fresh: bool) -> Bought | None:
         """Look an intent up at its provider. `fresh`: it was sent just now, and may not be listed yet."""
-        intent = _intent(step)
-        now = self._tools.lease.now
+        plan, now = _intent(step).plan, self._tools.lease.now
         sent_at = step.created_at or now()
+        since = math.floor(sent_at.timestamp() - _SETTLE_S)  # some lists tell whole seconds
         # A later sequence was sent after the row was made, by how much nobody knows.
         settles_at = (now() if fresh or step.sequence > 1 else sent_at) + timedelta(seconds=_SETTLE_S)
         while True:
             settled = now() >= settles_at
             try:
-                found = await driver.find(intent, sent_at.timestamp() - _SETTLE_S)
+                listed = await self._tools.listings.since(driver, since)
             except TransientError as error:
                 emit("find.failed", logging.WARNING, job_id=str(self._job.id), provider=driver.name, error=str(error))
                 await asyncio.sleep(_asked_s(error))
                 continue
-            ids = [handle.id for handle in found]
+            made = [each.handle for each in listed if each.handle.submitted_at >= since and each.made_from(plan)]
+            ids = [handle.id for handle in made]
             taken = await self._steps.sit_out(step.name, lambda: self._tools.store.remote_ids(driver.name, ids))  # noqa: B023
-            for handle in found:
+            for handle in made:
                 if handle.id not in taken:
                     emit("submit.found", job_id=str(self._job.id), provider=driver.name, remote_id=handle.id)
                     return await self._bind(step, handle)

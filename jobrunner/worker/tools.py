@@ -22,6 +22,7 @@ from jobrunner.work import Artifact, Kind
 from jobrunner.worker.breaker import Breakers
 from jobrunner.worker.hints import Hints
 from jobrunner.worker.lease import Lease
+from jobrunner.worker.listings import Listings
 from jobrunner.worker.receivers import Receivers
 
 
@@ -42,6 +43,7 @@ class Tools:
     progress: dict[UUID, tuple[Job, ProgressNote]] = field(default_factory=dict)
     spooled: set[tuple[UUID, int]] = field(default_factory=set)
     breakers: Breakers = field(default_factory=Breakers)
+    listings: Listings = field(default_factory=Listings)
 
     @classmethod
     def of(cls, runtime: Runtime, lease: Lease, steps: Batcher[StepWrite, bool]) -> "Tools":

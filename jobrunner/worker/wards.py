@@ -10,30 +10,22 @@ import contextlib
 import logging
 import math
 import os
-import signal
-import sys
 import time
-from asyncio.subprocess import DEVNULL, PIPE, Process
 from dataclasses import dataclass
 from subprocess import SubprocessError
 from uuid import UUID
 
-import orjson
 from uuid_utils.compat import uuid7
 
-from jobrunner.embedded.launch import Tied
 from jobrunner.errors import Unavailable
 from jobrunner.events import emit
 from jobrunner.runtime import Runtime
-from jobrunner.settings import revealed
+from jobrunner.worker.nursery import Nursery
 from jobrunner.worker.upkeep import Rescue
 
 _SHARE_BITS = 3
 _AT_ONCE = max(4, os.cpu_count() or 1)
 """Wards of one worker; beyond them each suspicion still gets one, so that none waits for the others' end."""
-
-_CONNECTIONS = 2
-"""To Postgres, for each: after a crash there are many wards, and the healthy workers need theirs."""
 
 _START_S = 3.0
 """Until a new ward claims. What is due after that was too much for those there are."""
@@ -71,7 +63,7 @@ class Wards:
         self._runtime = runtime
         self._rescue = rescue
         self._living: dict[asyncio.Task[None], Ward] = {}
-        self._processes: set[Process] = set()
+        self._nursery = Nursery(runtime.settings)
         self._rests_until: dict[int, float] = {}
         self._stopping = False
         self._suspected = asyncio.Event()
@@ -102,13 +94,14 @@ class Wards:
     def stop(self) -> None:
         """Let them drain; called again: at once."""
         self._stopping = True
-        for process in self._processes:
-            _end(process)
+        for ward in self._living.values():
+            self._nursery.end(ward.worker)
 
     async def ended(self, timeout_s: float) -> None:
         """Wait for all, at most `timeout_s` seconds: who is slower ends by itself, as at our death."""
         if self._living:
             await asyncio.wait(self._living, timeout=timeout_s)
+        await self._nursery.close()
 
     def _open_for(self, suspicion: int, jobs: int) -> None:
         slots = slots_of(suspicion, self._runtime.settings.worker.max_jobs)
@@ -125,20 +118,16 @@ class Wards:
 
     async def _watch(self, ward: Ward) -> None:
         try:
-            process = await self._start(ward)
+            born = await self._nursery.bear(ward.worker, ward.suspicion)
         except (OSError, SubprocessError) as error:
             emit("ward.not_started", logging.ERROR, suspicion=ward.suspicion, error=str(error))
             self._rest(ward.suspicion, _REST_S)
             return
-        emit("ward.started", worker=str(ward.worker), suspicion=ward.suspicion, pid=process.pid)
-        self._processes.add(process)
+        emit("ward.started", worker=str(ward.worker), suspicion=ward.suspicion, pid=born.pid)
         if self._stopping:
-            _end(process)
-        try:
-            code = await process.wait()
-        finally:
-            self._processes.discard(process)
-        if code == 0:
+            self._nursery.end(ward.worker)
+        code = await born.ended
+        if code is None or code == 0:
             return
         emit("ward.died", logging.ERROR, worker=str(ward.worker), suspicion=ward.suspicion, exit_code=code)
         if code > 0:
@@ -150,24 +139,3 @@ class Wards:
 
     def _rest(self, suspicion: int, for_s: float) -> None:
         self._rests_until[suspicion] = time.monotonic() + for_s
-
-    async def _start(self, ward: Ward) -> Process:
-        """Settings travel through its stdin: they hold secrets, and this process may have got its own from anywhere."""
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "jobrunner.worker.ward"),
-            stdin=PIPE,
-            stdout=DEVNULL,
-            start_new_session=True,  # Ctrl-C is for us: we let it drain
-            preexec_fn=Tied(signal.SIGTERM),
-        )
-        settings = {**revealed(self._runtime.settings), "database_pool_size": _CONNECTIONS}
-        order = {"suspicion": ward.suspicion, "worker": ward.worker, "settings": settings}
-        assert process.stdin is not None  # noqa: S101  # a pipe was asked for
-        process.stdin.write(orjson.dumps(order))
-        process.stdin.write_eof()
-        return process
-
-
-def _end(process: Process) -> None:
-    with contextlib.suppress(ProcessLookupError):  # it has ended, and nobody has looked yet
-        process.send_signal(signal.SIGTERM)

@@ -13,7 +13,7 @@ import orjson
 
 from jobrunner.demo.story import shipped
 from jobrunner.embedded import find
-from jobrunner.media import media_info
+from jobrunner.media.examining import media_info
 from jobrunner.media.ffmpeg import binary
 from tests.conftest import Serving
 from tests.processes import Jobrunner, until

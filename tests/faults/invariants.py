@@ -17,7 +17,7 @@ from arq.connections import ArqRedis
 
 from jobrunner.errors import PermanentError
 from jobrunner.job import TERMINAL, TRANSITIONS, Status
-from jobrunner.media import media_info
+from jobrunner.media.examining import media_info
 from jobrunner.sandbox import ledger
 from tests.faults.chain import CHAIN
 

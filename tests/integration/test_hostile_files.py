@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from jobrunner.errors import PermanentError
-from jobrunner.media import MediaInfo, examining, media_info, sniff
+from jobrunner.media import MediaInfo, examining, sniff
+from jobrunner.media.examining import media_info
 from tests.hostile.files import HOSTILE, INERT, STRANGE
 from tests.hostile.pictures import png
 

@@ -11,7 +11,7 @@ import pytest
 from imageio_ffmpeg import get_ffmpeg_exe
 from numpy.typing import NDArray
 
-from jobrunner.media import media_info
+from jobrunner.media.examining import media_info
 from jobrunner.request import SyncMode
 from jobrunner.sandbox.artists import speeches
 from jobrunner.sandbox.artists.clips import Clips, Shot

@@ -16,7 +16,7 @@ import pytest
 
 from jobrunner.errors import PermanentError, TransientError
 from jobrunner.media import ffmpeg as process
-from jobrunner.media import media_info
+from jobrunner.media.examining import media_info
 from jobrunner.media.ffmpeg import Input, binary, encoding, ffmpeg
 from jobrunner.tasks.merge import AddAudio, AddSubtitles, MergeVideos, add_audio, add_subtitles, merge_videos
 from jobrunner.work import Artifact, Kind

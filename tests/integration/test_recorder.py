@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jobrunner.media import media_info, sniff
+from jobrunner.media import sniff
+from jobrunner.media.examining import media_info
 from jobrunner.sandbox.artists import child, voice
 from jobrunner.sandbox.artists.recorder import Format, Recorder
 

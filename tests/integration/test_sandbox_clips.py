@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from imageio_ffmpeg import get_ffmpeg_exe
 
-from jobrunner.media import media_info
+from jobrunner.media.examining import media_info
 from jobrunner.sandbox.artists import artist, child, clips
 from jobrunner.sandbox.artists.clips import Clips, Shot
 from jobrunner.sandbox.artists.studio import Studio

@@ -2,7 +2,7 @@
 
 import pytest
 
-from jobrunner.api.intake import DEPTH, parse
+from jobrunner.api.intake import DEPTH, check_storable, parse
 from jobrunner.errors import InvalidRequest, RequestError
 
 
@@ -61,7 +61,7 @@ def test_what_is_not_strict_json_is_refused(body: bytes, words: str) -> None:
 )
 def test_what_postgres_cannot_keep_is_refused_with_its_path(body: bytes, path: str) -> None:
     with pytest.raises(InvalidRequest) as refused:
-        parse(body)
+        check_storable(parse(body))
     assert refused.value.http_status == 422
     assert [each["path"] for each in refused.value.errors] == [path]
 

@@ -26,7 +26,7 @@ from jobrunner.errors import (
 )
 from jobrunner.job import Job, Status
 from jobrunner.net import Net
-from jobrunner.providers.driver import CancelAnswer, Capabilities, Desk, Failed, Finished, Poll, Running
+from jobrunner.providers.driver import CancelAnswer, Capabilities, Desk, Failed, Finished, Listed, Poll, Running
 from jobrunner.providers.hooks import Hooks
 from jobrunner.request import ImageRequest, Request
 from jobrunner.settings import Settings
@@ -106,11 +106,11 @@ class FakeDriver:
         answer: Poll = _next(self.polls)
         return answer
 
-    async def find(self, intent: Intent, since: float) -> list[Handle]:
-        self.log.append(f"{self.name} find")
+    async def listed(self, since: float) -> list[Listed]:
+        self.log.append(f"{self.name} list")
         self.since.append(since)
         found: list[Handle] = _next(self.finds)
-        return found
+        return [Listed(replace(each, submitted_at=since), lambda _: True) for each in found]
 
     async def fetch(self, output: Output, spool: Path) -> Path:
         path = spool / "fetched"
@@ -273,7 +273,7 @@ async def test_an_orphan_is_found_by_its_plan_and_followed(world: World) -> None
     world.taken = {"twin"}
     world.leave(committed("intent"))
     await world.make()
-    assert world.log == ["first find", "commit running", "first poll orphan", "commit done"]
+    assert world.log == ["first list", "commit running", "first poll orphan", "commit done"]
 
 
 async def test_what_can_be_done_about_a_lost_answer_is_told_by_its_endpoint(world: World) -> None:
@@ -291,7 +291,7 @@ async def test_a_request_that_never_arrived_is_bought_again(world: World) -> Non
     can(world.first, lists=True)
     world.leave(committed("intent"))
     await world.make()
-    assert world.log[:3] == ["first find", "commit intent", "first submit"]
+    assert world.log[:3] == ["first list", "commit intent", "first submit"]
     assert world.first.keys == [f"{ID}:generate:2"]
 
 
@@ -323,7 +323,7 @@ async def test_an_answer_that_was_waited_for_in_vain_is_looked_for_since_before_
     world.first.finds = [[], [handle("orphan")]]
     began = time.time()
     await world.make()
-    assert world.log[:5] == ["commit intent", "first submit", "first find", "first find", "commit running"]
+    assert world.log[:5] == ["commit intent", "first submit", "first list", "first list", "commit running"]
     assert all(since <= began for since in world.first.since)
 
 

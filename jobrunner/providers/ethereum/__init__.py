@@ -16,7 +16,7 @@ from jobrunner import contract
 from jobrunner.errors import PermanentError, TransientError, Unavailable
 from jobrunner.net import Net
 from jobrunner.providers.answers import unsupported
-from jobrunner.providers.driver import CancelAnswer, Capabilities, Desk, Failed, Finished, Poll, Running
+from jobrunner.providers.driver import CancelAnswer, Capabilities, Desk, Failed, Finished, Listed, Poll, Running
 from jobrunner.providers.ethereum.abi import call, encoded, types_of
 from jobrunner.providers.ethereum.chain import Chain, Receipt, Token
 from jobrunner.providers.ethereum.ledger import Ledger, Order
@@ -97,7 +97,7 @@ class Ethereum:
         except Unavailable:
             return "unknown"
 
-    async def find(self, intent: Intent, since: float) -> list[Handle]:  # noqa: ARG002  # the Protocol's
+    async def listed(self, since: float) -> list[Listed]:  # noqa: ARG002  # the Protocol's
         """Not needed: an order that is sent again leads to what was signed for it."""
         return []
 

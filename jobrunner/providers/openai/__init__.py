@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from jobrunner.errors import PermanentError
 from jobrunner.net import Net
 from jobrunner.providers.answers import Line, unsupported
-from jobrunner.providers.driver import CancelAnswer, Capabilities, Desk, Finished, Poll
+from jobrunner.providers.driver import CancelAnswer, Capabilities, Desk, Finished, Listed, Poll
 from jobrunner.providers.openai import images, speech, text, videos
 from jobrunner.request import ImageEdit, ImageRequest, Request, SpeechRequest, TextRequest, VideoRequest
 from jobrunner.settings.tables import Provider
@@ -87,9 +87,9 @@ class OpenAI:
         cancel = _by_id(_CANCEL, handle)
         return "unknown" if cancel is None else await cancel(self._line, handle)
 
-    async def find(self, intent: Intent, since: float) -> list[Handle]:
+    async def listed(self, since: float) -> list[Listed]:
         """Only videos can be found again: no other endpoint keeps a list."""
-        return await videos.find(self._line, intent.plan, since) if intent.plan.endpoint == videos.VIDEOS else []
+        return await videos.listed(self._line, since)
 
     async def aclose(self) -> None:
         await self._line.aclose()

@@ -9,6 +9,7 @@ import math
 import re
 import time
 from collections.abc import AsyncIterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -16,7 +17,7 @@ from urllib.parse import quote
 from jobrunner.errors import AttemptError, PermanentError, TransientError
 from jobrunner.net import save
 from jobrunner.providers.answers import OUTPUT_BYTES, BadAnswer, Line, judged, read_object, unsupported
-from jobrunner.providers.driver import CancelAnswer, Desk, Failed, Finished, Poll, Running
+from jobrunner.providers.driver import CancelAnswer, Desk, Failed, Finished, Listed, Poll, Running
 from jobrunner.providers.openai.forms import form_of, unpacked
 from jobrunner.providers.openai.reading import raise_hidden
 from jobrunner.request import VideoRequest
@@ -117,10 +118,14 @@ async def cancel(line: Line, handle: Handle) -> CancelAnswer:
     return "too_late" if video.get("status") in ("completed", "failed") else "unknown"
 
 
-async def find(line: Line, plan: Plan, since: float) -> list[Handle]:
-    """Videos of this plan's words, model, size and length since `since`; of a first frame the list tells nothing."""
-    wanted = {name: value for name, value in plan.body.items() if name != "input_reference"}.items()
-    return [_handle(each) async for each in _newest_first(line, since) if wanted <= each.items()]
+async def listed(line: Line, since: float) -> list[Listed]:
+    return [Listed(_handle(each), partial(_made_from, each)) async for each in _newest_first(line, since)]
+
+
+def _made_from(video: Mapping[str, Any], plan: Plan) -> bool:
+    """Words, model, size and length must match; of a first frame the list tells nothing."""
+    wanted = {name: value for name, value in plan.body.items() if name != "input_reference"}
+    return plan.endpoint == VIDEOS and wanted.items() <= video.items()
 
 
 async def _newest_first(line: Line, since: float) -> AsyncIterator[dict[str, Any]]:

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Final, get_args
 
 from jobrunner.errors import PermanentError
-from jobrunner.media import MediaInfo, media_info
+from jobrunner.media import MediaInfo
+from jobrunner.media.examining import media_info
 from jobrunner.request import SyncMode
 from jobrunner.sandbox.artists import child
 from jobrunner.sandbox.artists.shelf import Shelf

@@ -51,17 +51,21 @@ async def statuses(runtime: Runtime, *ids: str) -> list[Status]:
 
 
 async def test_each_of_a_batch_is_answered_for_itself(http: aiohttp.ClientSession) -> None:
-    first, unknown, wrong, none, last = await batch(
+    first, unknown, wrong, null, none, surrogate, last = await batch(
         http,
         submission(record_id="a"),
         submission(task="api_pant"),
         submission(params={"width": "wide"}),
+        submission(params={"colour": "red\0"}),
         "no object",
+        "\ud800",
         submission(record_id="z"),
     )
-    assert [each["status"] for each in (first, unknown, wrong, none, last)] == [202, 404, 422, 422, 202]
+    refused = (unknown, wrong, null, none, surrogate)
+    assert [each["status"] for each in (first, *refused, last)] == [202, 404, 422, 422, 422, 422, 202]
     assert unknown["problem"]["code"] == "unknown_task"
     assert [each["path"] for each in wrong["problem"]["errors"]] == ["params.width"]
+    assert [each["path"] for each in null["problem"]["errors"]] == ["params.colour"]
     assert none["problem"]["code"] == "invalid_request"
     for each, record_id in ((first, "a"), (last, "z")):
         async with http.get(each["job"]["urls"]["self"]) as answer:

@@ -324,3 +324,8 @@ async def fake() -> AsyncIterator[Fake]:
     made = Fake()
     async with at_loopback(made.handle) as made.url:
         yield made
+
+
+async def orphans(driver: Driver, intent: Intent, since: float) -> list[Handle]:
+    """What the provider lists as made of this intent's plan since then (unix seconds)."""
+    return [each.handle for each in await driver.listed(since) if each.made_from(intent.plan)]

@@ -10,10 +10,10 @@ import orjson
 import pytest
 
 from jobrunner.errors import AttemptError, PermanentError, RateLimited, SubmitUnknown, TransientError
-from jobrunner.media import media_info
+from jobrunner.media.examining import media_info
 from jobrunner.providers.driver import Failed, Finished, Running
 from jobrunner.work import Handle, Output
-from tests.integration.drivers.conftest import Bench
+from tests.integration.drivers.conftest import Bench, orphans
 
 
 async def test_what_is_ordered_is_made(bench: Bench) -> None:
@@ -78,12 +78,12 @@ async def test_an_orphan_is_found_by_its_plan(bench: Bench) -> None:
     await bench.fail("create", "reset")
     await bench.lose("an orphan", seed=1)
     await bench.run("an orphan", seed=2)
-    found = await bench.another().find(bench.intent("an orphan", seed=1), since)
+    found = await orphans(bench.another(), bench.intent("an orphan", seed=1), since)
     if bench.can.lists:
         orphan = (await bench.purchases())[0]
         assert [handle.id.rpartition("/")[2] for handle in found] == [orphan["id"]]
         assert bench.made(await bench.ended(found[0]))
-        assert await bench.driver.find(bench.intent("an orphan", seed=1), time.time() + 60) == []
+        assert await orphans(bench.driver, bench.intent("an orphan", seed=1), time.time() + 60) == []
     else:
         assert found == []
     assert len(await bench.purchases()) == 2

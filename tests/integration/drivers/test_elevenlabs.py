@@ -11,7 +11,7 @@ from aiohttp import ClientSession
 from pydantic import SecretStr
 
 from jobrunner.errors import AttemptError, PermanentError, RateLimited, SubmitUnknown
-from jobrunner.media import media_info
+from jobrunner.media.examining import media_info
 from jobrunner.net import Net
 from jobrunner.providers.driver import Desk, Finished
 from jobrunner.providers.elevenlabs import ElevenLabs

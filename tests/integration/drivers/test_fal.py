@@ -9,7 +9,7 @@ from aiohttp import web
 from pydantic import SecretStr
 
 from jobrunner.errors import AttemptError, PermanentError, RateLimited, SubmitUnknown, TransientError
-from jobrunner.media import media_info
+from jobrunner.media.examining import media_info
 from jobrunner.net import Net
 from jobrunner.providers import fal_inputs
 from jobrunner.providers.driver import Desk, Driver, Failed, Finished, Running

@@ -12,7 +12,7 @@ from jobrunner.providers.luma import Luma
 from jobrunner.request import VideoRequest
 from jobrunner.settings.tables import Provider
 from jobrunner.work import Handle, Intent
-from tests.integration.drivers.conftest import Fake
+from tests.integration.drivers.conftest import Fake, orphans
 from tests.integration.drivers.inputs import PICTURE
 
 HANDLE = Handle("luma", "g1")
@@ -45,7 +45,7 @@ async def test_the_whole_list_is_read_and_only_the_same_request_since_then_count
         },
         {"has_more": False, "generations": [{"id": "g6", "created_at": "2026-11-23T12:04:00Z", **same}]},
     ]
-    found = await luma.find(intent, since=NOON)
+    found = await orphans(luma, intent, since=NOON)
     assert [(handle.id, handle.submitted_at - NOON) for handle in found] == [("g2", 60.0), ("g6", 240.0)]
     offsets = [path.rpartition("offset=")[2] for _, path in fake.seen]
     assert offsets == ["0", "100"]

@@ -15,7 +15,7 @@ from jobrunner.providers.openai import OpenAI
 from jobrunner.request import VideoRequest
 from jobrunner.settings.tables import Provider
 from jobrunner.work import Handle, Intent, Output
-from tests.integration.drivers.conftest import Fake
+from tests.integration.drivers.conftest import Fake, orphans
 
 HANDLE = Handle("openai", "videos/v1")
 NOON = 1795435200
@@ -99,7 +99,7 @@ async def test_the_list_is_read_back_to_the_second_of_the_submit(fake: Fake, ope
             has_more=True,
         ),
     ]
-    found = await openai.find(intent, since=NOON + 0.7)
+    found = await orphans(openai, intent, since=NOON + 0.7)
     assert [(handle.id, handle.submitted_at) for handle in found] == [("videos/v4", NOON + 9), ("videos/v1", NOON)]
     assert [path for _, path in fake.seen] == [
         "/videos?limit=100&order=desc",

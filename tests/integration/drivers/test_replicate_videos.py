@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from jobrunner.errors import SubmitUnknown, TransientError
-from jobrunner.media import media_info
+from jobrunner.media.examining import media_info
 from jobrunner.net import Net
 from jobrunner.providers.replicate import INLINE_BYTES, Replicate
 from jobrunner.request import ImageEdit, Request, VideoRequest
 from jobrunner.sandbox.app import running
 from jobrunner.settings.tables import Provider
 from jobrunner.work import Intent, file_mark
-from tests.integration.drivers.conftest import SUBJECTS, Bench
+from tests.integration.drivers.conftest import SUBJECTS, Bench, orphans
 from tests.integration.drivers.inputs import PICTURE
 
 MODEL = "bytedance/seedance-2.0-fast"
@@ -64,7 +64,7 @@ async def test_an_orphan_is_found_whatever_its_files_were_called(bench: Bench, m
     with pytest.raises(SubmitUnknown):
         await bench.driver.submit(intent, bench.desk)
     [orphan] = await bench.purchases()
-    assert [handle.id for handle in await bench.driver.find(intent, 0.0)] == [orphan["id"]]
+    assert [handle.id for handle in await orphans(bench.driver, intent, 0.0)] == [orphan["id"]]
 
 
 @pytest.mark.parametrize(

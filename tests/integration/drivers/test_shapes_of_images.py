@@ -19,7 +19,7 @@ from jobrunner.providers.replicate import Replicate
 from jobrunner.request import ImageRequest
 from jobrunner.settings.tables import Provider
 from jobrunner.work import Handle, Intent, Output
-from tests.integration.drivers.conftest import Fake
+from tests.integration.drivers.conftest import Fake, orphans
 
 
 def desk(spool: Path) -> Desk:
@@ -146,7 +146,7 @@ async def test_the_list_is_read_page_by_page_until_it_is_too_old(fake: Fake, rep
         },
         {"next": "x", "results": [row("../p", 7), row("p3", 6, model="other/model"), row("p2", 5), row("p1", 1)]},
     ]
-    found = await replicate.find(intent, since=1795435200.0 + 2 * 60)
+    found = await orphans(replicate, intent, since=1795435200.0 + 2 * 60)
     assert [handle.id for handle in found] == ["p4", "p2"]
     assert [path for _, path in fake.seen] == ["/v1/predictions", "/v1/predictions?cursor=a%2Bb%3D"]
 

@@ -8,7 +8,7 @@ import pytest
 from elevenlabs.client import AsyncElevenLabs
 from elevenlabs.core.api_error import ApiError
 
-from jobrunner.media import media_info
+from jobrunner.media.examining import media_info
 from jobrunner.sandbox import ledger
 from jobrunner.sandbox.app import Sandbox, running
 

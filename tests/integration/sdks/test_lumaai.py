@@ -8,7 +8,7 @@ import aiohttp
 import lumaai
 import pytest
 
-from jobrunner.media import media_info
+from jobrunner.media.examining import media_info
 from jobrunner.sandbox.app import running
 from tests.receiver import Receiver
 

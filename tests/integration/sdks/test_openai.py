@@ -10,7 +10,8 @@ import pytest
 from openai.types import ImagesResponse
 from pydantic import BaseModel
 
-from jobrunner.media import media_info, sniff
+from jobrunner.media import sniff
+from jobrunner.media.examining import media_info
 from jobrunner.sandbox.app import running
 from jobrunner.sandbox.artists import artist
 from jobrunner.sandbox.openai.extraction import LABEL

@@ -10,7 +10,7 @@ import runwayml
 from runwayml.lib import polling
 from runwayml.types.task_retrieve_response import Failed, Succeeded
 
-from jobrunner.media import media_info
+from jobrunner.media.examining import media_info
 from jobrunner.sandbox.app import Sandbox, running
 from jobrunner.sandbox.artists import artist
 

@@ -11,7 +11,7 @@ from sync import AsyncSync, Audio, Generation, GenerationOptions, Tts, TtsProvid
 from sync.common import BadRequestError, NotFoundError, UnauthorizedError
 from sync.core.api_error import ApiError
 
-from jobrunner.media import media_info
+from jobrunner.media.examining import media_info
 from jobrunner.sandbox import ledger
 from jobrunner.sandbox.app import Sandbox, running
 from tests.integration.drivers.inputs import clip, titled

@@ -13,7 +13,7 @@ from PIL import Image
 from jobrunner.declare import TaskContext
 from jobrunner.errors import Retry
 from jobrunner.job import Status
-from jobrunner.media import media_info
+from jobrunner.media.examining import media_info
 from jobrunner.request import ImageRequest
 from jobrunner.runtime import Runtime, opened, with_sandbox
 from jobrunner.sandbox import ledger

@@ -7,7 +7,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from jobrunner.media import media_info
+from jobrunner.media.examining import media_info
 from jobrunner.runtime import Runtime, opened, with_sandbox
 from jobrunner.sandbox import ledger
 from jobrunner.sandbox.app import Sandbox
