@@ -3,7 +3,7 @@
 import logging
 import re
 import time
-from uuid import uuid4
+from secrets import token_hex
 
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
@@ -32,7 +32,7 @@ _HEADERS = {
 async def traced(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Give the request an id, answer its errors as problems, and tell of it."""
     asked = request.headers.get(REQUEST_ID, "")
-    request[_id] = asked if _SANE_ID.fullmatch(asked) else uuid4().hex
+    request[_id] = asked if _SANE_ID.fullmatch(asked) else token_hex(16)
     before = about.set({"request_id": request[_id]})
     started = time.perf_counter()
     try:

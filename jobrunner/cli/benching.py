@@ -44,9 +44,7 @@ def bench(jobs: int, workload: str, out: Path, as_json: bool, data_dir: Path | N
     outcomes = run(program)
     plots = _plotted(outcomes, out)
     if as_json:
-        print(
-            to_json([{name: value for name, value in asdict(each).items() if name != "moments"} for each in outcomes])
-        )
+        print(to_json([_shown(each) for each in outcomes]))
         return
     console().print(_table(outcomes))
     for plot in plots:
@@ -74,16 +72,7 @@ def _plotted(outcomes: Sequence[Outcome], folder: Path) -> list[Path]:
 
 def _table(outcomes: Sequence[Outcome]) -> Table:
     table = Table(box=None, pad_edge=False)
-    for name in (
-        "workload",
-        "jobs",
-        "measured",
-        "CPU",
-        "Redis round trips/job",
-        "commits/job",
-        "WAL/job",
-        "jobs a batch",
-    ):
+    for name in _COLUMNS:
         table.add_column(name, overflow="fold")
     for each in outcomes:
         figures = "\n".join(f"{name} {value:,.2f}" for name, value in each.figures.items())

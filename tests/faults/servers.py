@@ -6,6 +6,7 @@ They live as long as that process. It prints where they are, and starts again wh
 import asyncio
 import json
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -23,6 +24,8 @@ from tests.conftest import ROOT
 
 Name = Literal["postgres", "redis"]
 
+_DEATH_S = 30.0
+
 
 @dataclass(frozen=True)
 class Mortals:
@@ -36,7 +39,12 @@ class Mortals:
     @asynccontextmanager
     async def killed(self, name: Name, number: signal.Signals = signal.SIGKILL) -> AsyncIterator[None]:
         """Dead while the block runs. SIGQUIT is Postgres' own word for `pg_ctl stop -m immediate`."""
-        os.kill(self._pid(name), number)
+        pid = self._pid(name)
+        ended = os.pidfd_open(pid)
+        os.kill(pid, number)
+        dead, *_ = await asyncio.to_thread(select.select, [ended], [], [], _DEATH_S)
+        os.close(ended)
+        assert dead, f"{name} still runs, and its children answer"
         try:
             yield
         finally:

@@ -13,6 +13,7 @@ from jobrunner.broker.queue import now_ms
 from jobrunner.declare import TaskContext
 from jobrunner.job import Status
 from jobrunner.runtime import Runtime
+from jobrunner.worker import wards
 from jobrunner.worker.health import health_check_key
 from jobrunner.worker.loop import WorkerLoop
 from jobrunner.worker.wards import Ward, Wards, slots_of
@@ -64,6 +65,15 @@ async def test_a_worker_leaves_a_suspect_to_its_wards_and_its_id_away_from_the_q
         healthy = await play.delay(act=act(hello))
         assert (await healthy.result(SOON_S)).value == "hello"
         assert (await runtime.client.get(id)).fence == 0
+
+
+async def test_a_suspect_that_redis_names_waits_for_nobody_s_next_look(
+    runtime: Runtime, suspect: Suspect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wards, "IDLE_S", 10 * SOON_S)
+    async with working(runtime):
+        await (await play.delay(act=act(hello))).result(SOON_S)  # its first look was for nothing
+        assert (await ended(runtime, await suspect(hello))).status is Status.COMPLETED
 
 
 async def test_a_ward_runs_its_suspects_and_ends(runtime: Runtime, redis: ArqRedis, suspect: Suspect) -> None:
