@@ -16,7 +16,7 @@ from jobrunner.broker.queue import Queue
 from jobrunner.broker.stream import CANCEL, ENDED, Notices
 from jobrunner.broker.telling import Telling
 from jobrunner.client.matching import Changes, in_states, page_by_page
-from jobrunner.client.submitting import new_job
+from jobrunner.client.submitting import Asked, Submits
 from jobrunner.client.waiting import Waiting
 from jobrunner.client.why import why
 from jobrunner.declare import SubmitOptions, TaskSpec
@@ -43,12 +43,6 @@ from jobrunner.work import Artifact
 _CANCEL_RECORD = {"code": "cancelled", "message": "Cancelled on request before it ran.", "retryable": False}
 
 
-_PAGE = 1000
-
-Asked = tuple[TaskSpec[Any, Any], BaseModel, SubmitOptions]
-"""One of many: what `submit` takes."""
-
-
 @dataclass(slots=True)
 class Client:
     """Opened by `Client.opened`; all methods raise Unavailable where Postgres is away."""
@@ -59,15 +53,14 @@ class Client:
     tasks: Mapping[str, TaskSpec[Any, Any]]
     check_webhook: Callable[[str], None]
     check_url: Callable[[str], None]
-    _submits: Batcher[tuple[NewJob, Mapping[str, Any]], Inserted] = field(init=False)
-    _pages: asyncio.Semaphore = field(init=False)
+    _submits: Submits = field(init=False)
     telling: Telling = field(init=False)
     _waiting: Waiting = field(init=False)
 
     def __post_init__(self) -> None:
-        self._submits = Batcher(self._write)
-        self._pages = asyncio.Semaphore(2)  # while Postgres writes one, the next is made
         self.telling = Telling(self.queue, self.notices.changes)
+        checks = self.check_webhook, self.check_url
+        self._submits = Submits(self.store, self.telling, *checks, queue=self.queue.name)
         self._waiting = Waiting(self.store, self.notices)
         self.store.deliveries.listen(self.telling.push)
 
@@ -109,73 +102,12 @@ class Client:
         caller_user: str | None = None,
         id: UUID | None = None,
     ) -> Job:
-        """The job's row. Once this returns the job is kept, also if Redis could not be told of it.
-
-        `caller_user`: the user that the caller is bound to. The job is theirs, and an idempotency key means their job
-        alone: equal keys of two users are two jobs. `id`: a uuid7 for the row, should the caller have made one.
-        Raises InvalidParams, UrlNotAllowed (`webhook`, files in `params`), Forbidden, IdempotencyMismatch, and
-        Unavailable (kept or not, nobody knows: an idempotency key makes it safe to come again).
-        """
-        new = self._new(spec, params, options, caller_user=caller_user, id=id)
-        try:
-            return _kept(new, await self._submits.add((new, about.get())))
-        except InvalidRequest as error:
-            raise InvalidParams(f"{spec.name}: {error}") from error
+        """See `Submits.one`."""
+        return await self._submits.one(spec, params, options, caller_user=caller_user, id=id)
 
     async def submit_many(self, asked: Sequence[Asked]) -> list[Job | RequestError]:
-        """As `submit`, a thousand in a statement, each judged for itself: in its place stands its row or what is wrong.
-
-        Raises Unavailable: some were kept or not, nobody knows.
-        """
-        pages = [asked[first : first + _PAGE] for first in range(0, len(asked), _PAGE)]
-        return [each for page in await asyncio.gather(*map(self._submit_page, pages)) for each in page]
-
-    async def _submit_page(self, page: Sequence[Asked]) -> list[Job | RequestError]:
-        async with self._pages:
-            judged = [self._judged(*each) for each in page]
-            by = about.get()
-            results = iter(await self._write([(each, by) for each in judged if isinstance(each, NewJob)]))
-            return [_answer(each, next(results)) if isinstance(each, NewJob) else each for each in judged]
-
-    def _judged(self, spec: TaskSpec[Any, Any], params: BaseModel, options: SubmitOptions) -> NewJob | RequestError:
-        try:
-            return self._new(spec, params, options)
-        except RequestError as error:
-            return error
-
-    def _new(
-        self,
-        spec: TaskSpec[Any, Any],
-        params: BaseModel,
-        options: SubmitOptions,
-        *,
-        caller_user: str | None = None,
-        id: UUID | None = None,
-    ) -> NewJob:
-        """Raises what `submit` does before it asks Postgres."""
-        if options.webhook is not None:
-            self.check_webhook(options.webhook)
-        check_urls(params, self.check_url)
-        new = new_job(spec, params, options, queue=self.queue.name, caller_user=caller_user, id=id)
-        if caller_user is not None and new.record_id is not None and self.store.mirrors(spec.module):
-            raise Forbidden(
-                f"record_id: a job of {spec.name} writes to that row of the application's own table, and nobody knows "
-                f"whether it is {caller_user!r}'s. Leave record_id out, or use a key that is bound to no user."
-            )
-        return new
-
-    async def _write(self, batch: list[tuple[NewJob, Mapping[str, Any]]]) -> Sequence[Inserted | BaseException]:
-        """Commit first, then push: the row is the job, the push is a hint. Each comes with who submits it."""
-        results = await self.store.insert([new for new, _ in batch])
-        await hit("submit.committed")
-        made = zip(results, batch, strict=True)
-        created = [(result[0], by) for result, (_, by) in made if isinstance(result, tuple) and result[1] is None]
-        self.telling.push([job for job, _ in created])
-        emit("jobs.submitted", logging.DEBUG, jobs=len(created))
-        for job, by in created:
-            by_whom = {"by": by} if by else {}
-            emit("job.submitted", job_id=str(job.id), task=job.task, user_id=job.user_id, **by_whom)
-        return results
+        """See `Submits.many`."""
+        return await self._submits.many(asked)
 
     async def knows_key(self, key: str | None, *, caller_user: str | None) -> bool:
         """Whether an idempotency key stands for a job already. Raises Unavailable."""
@@ -297,26 +229,3 @@ class Client:
         """The job once it has ended. Raises NotFound, TimeoutError (the job goes on)."""
         job = await self.get(job_id)
         return job if job.status.terminal else await self._waiting.until_ended(job_id, timeout_s)
-
-
-def _kept(new: NewJob, inserted: Inserted) -> Job:
-    """Raises IdempotencyMismatch."""
-    job, digest = inserted
-    if digest is not None and digest != new.digest:
-        raise IdempotencyMismatch(
-            f"The idempotency key {new.idempotency_key!r} was used for job {job.id} with another request. "
-            "Send the same request again, or a new key."
-        )
-    return job
-
-
-def _answer(new: NewJob, result: Inserted | BaseException) -> Job | RequestError:
-    """Raises what is no fault of the request's."""
-    try:
-        if isinstance(result, InvalidRequest):
-            return InvalidParams(f"{new.task}: {result}")
-        if isinstance(result, BaseException):
-            raise result
-        return _kept(new, result)
-    except RequestError as error:
-        return error

@@ -56,8 +56,7 @@ class WorkerLoop:
         settings = runtime.settings
         self._runtime = runtime
         self._burst = burst or ward is not None
-        self._ward = ward
-        self._guest = guest
+        self._ward, self._guest = ward, guest
         self._store, self._queue = runtime.store, runtime.queue
         suspicion = 0 if ward is None else ward.suspicion
         self._slots = slots_of(suspicion, settings.worker.max_jobs)
@@ -89,9 +88,8 @@ class WorkerLoop:
         self._running: dict[UUID, Attempt] = {}
         self._attempts: set[asyncio.Task[None]] = set()
         self._stuck = Stuck(self._slots)
-        self._slot_free = asyncio.Event()
+        self._slot_free, self._hurry = asyncio.Event(), asyncio.Event()
         self._stopping = Stopping()
-        self._hurry = asyncio.Event()
         self._round_at = math.inf
         self.ready = asyncio.Event()
 
