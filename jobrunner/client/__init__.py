@@ -1,7 +1,5 @@
 """The verbs: submit, cancel, retry, get, search, wait. API, command line and `.delay` all speak through here."""
 
-import asyncio
-import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -10,7 +8,6 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
-from jobrunner.batch import Batcher
 from jobrunner.broker.changes import moved
 from jobrunner.broker.queue import Queue
 from jobrunner.broker.stream import CANCEL, ENDED, Notices
@@ -22,22 +19,16 @@ from jobrunner.client.why import why
 from jobrunner.declare import SubmitOptions, TaskSpec
 from jobrunner.errors import (
     Conflict,
-    Forbidden,
-    IdempotencyMismatch,
-    InvalidParams,
-    InvalidRequest,
     NotFound,
     RequestError,
     UnknownTask,
 )
-from jobrunner.events import about, emit
-from jobrunner.failpoints import hit
+from jobrunner.events import emit
 from jobrunner.job import Job, Status
 from jobrunner.store.deliveries import Disabled
 from jobrunner.store.logs import Line, Place
-from jobrunner.store.postgres import Inserted, Store
-from jobrunner.store.rows import Filter, NewJob, Step
-from jobrunner.tasks.params import check_urls
+from jobrunner.store.postgres import Store
+from jobrunner.store.rows import Filter, Step
 from jobrunner.work import Artifact
 
 _CANCEL_RECORD = {"code": "cancelled", "message": "Cancelled on request before it ran.", "retryable": False}

@@ -95,7 +95,13 @@ async def test_a_batch_whose_commit_was_not_heard_of_is_its_own_when_it_comes_ag
 
 @pytest.mark.parametrize(
     "bad",
-    [{"metadata": {"a": "\0"}}, {"metadata": {"a": "\ud800"}}, {"user_id": "\0"}, {"retries": 2**40}, {"task": None}],
+    [
+        {"metadata": b'{"a": "\\u0000"}'},
+        {"metadata": b'{"a": "\\ud800"}'},
+        {"user_id": "\0"},
+        {"retries": 2**40},
+        {"task": None},
+    ],
 )
 async def test_one_bad_row_does_not_fail_its_neighbours(bad: dict[str, Any], store: Store) -> None:
     jobs = [new(), new(), new(**bad), new(), new()]
