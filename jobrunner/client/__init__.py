@@ -16,13 +16,12 @@ from jobrunner.broker.queue import Queue
 from jobrunner.broker.stream import CANCEL, ENDED, Notices
 from jobrunner.broker.telling import Telling
 from jobrunner.client.matching import Changes, in_states, page_by_page
-from jobrunner.client.submitting import new_job
+from jobrunner.client.submitting import Asked, answer, kept, new_job
 from jobrunner.client.waiting import Waiting
 from jobrunner.declare import SubmitOptions, TaskSpec
 from jobrunner.errors import (
     Conflict,
     Forbidden,
-    IdempotencyMismatch,
     InvalidParams,
     InvalidRequest,
     NotFound,
@@ -42,9 +41,6 @@ _CANCEL_RECORD = {"code": "cancelled", "message": "Cancelled on request before i
 
 
 _PAGE = 1000
-
-Asked = tuple[TaskSpec[Any, Any], BaseModel, SubmitOptions]
-"""One of many: what `submit` takes."""
 
 
 @dataclass(slots=True)
@@ -116,7 +112,7 @@ class Client:
         """
         new = self._new(spec, params, options, caller_user=caller_user, id=id)
         try:
-            return _kept(new, await self._submits.add(new))
+            return kept(new, await self._submits.add(new))
         except InvalidRequest as error:
             raise InvalidParams(f"{spec.name}: {error}") from error
 
@@ -132,7 +128,7 @@ class Client:
         async with self._pages:
             judged = [self._judged(*each) for each in page]
             results = iter(await self._write([each for each in judged if isinstance(each, NewJob)]))
-            return [_answer(each, next(results)) if isinstance(each, NewJob) else each for each in judged]
+            return [answer(each, next(results)) if isinstance(each, NewJob) else each for each in judged]
 
     def _judged(self, spec: TaskSpec[Any, Any], params: BaseModel, options: SubmitOptions) -> NewJob | RequestError:
         try:
@@ -284,26 +280,3 @@ class Client:
         """The job once it has ended. Raises NotFound, TimeoutError (the job goes on)."""
         job = await self.get(job_id)
         return job if job.status.terminal else await self._waiting.until_ended(job_id, timeout_s)
-
-
-def _kept(new: NewJob, inserted: Inserted) -> Job:
-    """Raises IdempotencyMismatch."""
-    job, digest = inserted
-    if digest is not None and digest != new.digest:
-        raise IdempotencyMismatch(
-            f"The idempotency key {new.idempotency_key!r} was used for job {job.id} with another request. "
-            "Send the same request again, or a new key."
-        )
-    return job
-
-
-def _answer(new: NewJob, result: Inserted | BaseException) -> Job | RequestError:
-    """Raises what is no fault of the request's."""
-    try:
-        if isinstance(result, InvalidRequest):
-            return InvalidParams(f"{new.task}: {result}")
-        if isinstance(result, BaseException):
-            raise result
-        return _kept(new, result)
-    except RequestError as error:
-        return error

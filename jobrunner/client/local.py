@@ -9,8 +9,9 @@ from typing import Any, BinaryIO, Unpack
 from uuid import UUID
 
 from jobrunner import shown
-from jobrunner.client import Asked, Client
+from jobrunner.client import Client
 from jobrunner.client.showing import show_artifact, show_job, show_step, show_task
+from jobrunner.client.submitting import Asked
 from jobrunner.client.uploads import Uploads
 from jobrunner.declare import SubmitOptions
 from jobrunner.errors import JobrunnerError, RequestError

@@ -9,8 +9,13 @@ from pydantic import BaseModel
 from uuid_utils.compat import uuid7
 
 from jobrunner.declare import SubmitOptions, TaskSpec
-from jobrunner.errors import InvalidParams
+from jobrunner.errors import IdempotencyMismatch, InvalidParams, InvalidRequest, RequestError
+from jobrunner.job import Job
+from jobrunner.store.postgres import Inserted
 from jobrunner.store.rows import NewJob
+
+Asked = tuple[TaskSpec[Any, Any], BaseModel, SubmitOptions]
+"""One of many: what `Client.submit` takes."""
 
 
 def new_job(
@@ -58,3 +63,26 @@ def _digest(task: str, params: Any, options: SubmitOptions, delay_s: float) -> s
 def _text(value: Any) -> str | None:
     """A user's task may count its users, or name them by uuid."""
     return None if value is None else str(value)
+
+
+def kept(new: NewJob, inserted: Inserted) -> Job:
+    """Raises IdempotencyMismatch."""
+    job, digest = inserted
+    if digest is not None and digest != new.digest:
+        raise IdempotencyMismatch(
+            f"The idempotency key {new.idempotency_key!r} was used for job {job.id} with another request. "
+            "Send the same request again, or a new key."
+        )
+    return job
+
+
+def answer(new: NewJob, result: Inserted | BaseException) -> Job | RequestError:
+    """Raises what is no fault of the request's."""
+    try:
+        if isinstance(result, InvalidRequest):
+            return InvalidParams(f"{new.task}: {result}")
+        if isinstance(result, BaseException):
+            raise result
+        return kept(new, result)
+    except RequestError as error:
+        return error

@@ -54,8 +54,7 @@ class WorkerLoop:
         settings = runtime.settings
         self._runtime = runtime
         self._burst = burst or ward is not None
-        self._ward = ward
-        self._guest = guest
+        self._ward, self._guest = ward, guest
         self._store = runtime.store
         self._queue: Queue = runtime.queue
         suspicion = 0 if ward is None else ward.suspicion
@@ -126,12 +125,7 @@ class WorkerLoop:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._runtime.notices.listening(CANCEL, self._cancel))
             await stack.enter_async_context(self._runtime.notices.listening(HOOKED, self._tools.hints.heard))
-            running = [
-                asyncio.create_task(
-                    forever(service, self._wards.rest if service is self._wards else asyncio.sleep), name=service.name
-                )
-                for service in self._services()
-            ]
+            running = [asyncio.create_task(forever(service), name=service.name) for service in self._services()]
             try:
                 yield
             finally:

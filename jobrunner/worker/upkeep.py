@@ -8,7 +8,7 @@ import logging
 import random
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 from uuid import UUID
 
 from jobrunner.broker.changes import moved, progressed
@@ -44,11 +44,16 @@ class Service(Protocol):
     async def run_once(self) -> None: ...
 
 
-async def forever(service: Service, rest: Callable[[float], Awaitable[object]] = asyncio.sleep) -> None:
-    """Run until cancelled, with a `rest` of so many seconds in between.
+@runtime_checkable
+class Woken(Service, Protocol):
+    """One that may be called for before its time."""
 
-    An error of one round is reported and the next round tries again.
-    """
+    async def rest(self, timeout_s: float) -> None: ...
+
+
+async def forever(service: Service) -> None:
+    """Run until cancelled. An error of one round is reported and the next round tries again."""
+    rest = service.rest if isinstance(service, Woken) else asyncio.sleep
     while True:
         try:
             await service.run_once()
