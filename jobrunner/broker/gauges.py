@@ -1,11 +1,12 @@
 """What Redis counts of itself, and the end of a queue that only a bench used."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
 from arq.constants import result_key_prefix
 
+from jobrunner.broker.changes import KEY as CHANGES
 from jobrunner.broker.connection import make_redis, mapped_errors
 from jobrunner.broker.queue import Queue
 
@@ -43,3 +44,15 @@ class RedisGauges:
             async with mapped_errors():
                 await self._redis.delete(*(result_key_prefix + each for each in some))
         await queue.forget()
+        await self._forget_changes({str(each).encode() for each in ids})
+
+    async def _forget_changes(self, ids: Container[bytes]) -> None:
+        """Out of the log that all share; one that is empty then was begun by these jobs."""
+        after = b"-"
+        async with mapped_errors():
+            while page := await self._redis.xrange(CHANGES, min=after, count=_MANY):
+                if ours := [at for at, fields in page if fields.get(b"job") in ids]:
+                    await self._redis.xdel(CHANGES, *ours)
+                after = b"(" + page[-1][0]
+            if not await self._redis.xlen(CHANGES):
+                await self._redis.delete(CHANGES)
