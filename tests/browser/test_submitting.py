@@ -174,6 +174,15 @@ def test_an_answer_that_was_lost_makes_no_second_job(visitor: Visitor) -> None:
     assert [submitted(page)] == lost
 
 
+def test_a_job_is_submitted_once_more_with_a_word_changed(visitor: Visitor) -> None:
+    first = visitor.world.submit("still_life", prompt="Pears", light={"angle": 30}, words=["ripe"])
+    page = visitor.open(f"#/jobs/{first}")
+    page.get_by_role("link", name="Submit one like it").click()
+    expect(page.get_by_label("prompt")).to_have_value("Pears")
+    page.get_by_label("prompt").fill("Plums")
+    assert params_of(visitor, submitted(page)) == {**params_of(visitor, first), "prompt": "Plums"}
+
+
 @pytest.mark.parametrize("task", ["generate_scene_image", "add_subtitles", "mint_nft"])
 def test_an_example_fills_the_form(visitor: Visitor, task: str) -> None:
     page = form(visitor, task)

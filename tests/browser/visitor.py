@@ -5,7 +5,7 @@ from importlib.resources import files
 from typing import Any, Final, Literal, Self
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response, ViewportSize
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response, ViewportSize, expect
 
 from tests.browser.world import World
 
@@ -17,7 +17,8 @@ CHROMIUM: Final[Mapping[str, Any]] = {
 
 WIDE: Final[ViewportSize] = {"width": 1280, "height": 860}
 PHONE: Final[ViewportSize] = {"width": 320, "height": 640}
-PATIENCE_MS: Final = 15_000
+PATIENCE_MS: Final = 20_000
+expect.set_options(timeout=PATIENCE_MS)
 
 _AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
 _RULES = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice")
@@ -105,7 +106,7 @@ class Visitor:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._context.close()
         if kind is None:
-            assert self.trouble == []
+            assert not self.trouble, "\n".join(self.trouble)
 
 
 _GO = "(place) => { location.hash = place; }"

@@ -95,6 +95,7 @@ def _environment(keys: dict[str, str]) -> dict[str, str]:
         "TASK_MODULES": ",".join([*Settings.model_fields["task_modules"].default, "tests.browser.tasks"]),
         "WEBHOOKS__SECRET": SECRET,
         "NET__ALLOW": DEAF,
+        "WORKER__LEASE_S": "12",  # figures come with the heartbeat
     }
     for name, key in keys.items():
         for word, value in {**KEYS[name], "hash": hash_of(key)}.items():

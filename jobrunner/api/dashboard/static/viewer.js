@@ -3,7 +3,7 @@
 import { bytes, h, icon, media, seconds, when } from "./parts.js";
 
 /**
- * Show `artifacts[at]`. `left` is told, once it is closed, which one was seen last; `signal` closes it.
+ * Show `artifacts[at]`. `left` is told, once it is closed, which artifact was seen last; `signal` closes it.
  */
 export function view(artifacts, at, { signal, left }) {
   const stand = h("div", { class: "stand" });
@@ -29,7 +29,7 @@ export function view(artifacts, at, { signal, left }) {
   }
   function shut() {
     dialog.remove();
-    if (!signal.aborted) left(at);
+    if (!signal.aborted) left(artifacts[at]);
   }
   dialog.addEventListener("keydown", (event) => {
     const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];

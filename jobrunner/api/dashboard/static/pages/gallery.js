@@ -22,8 +22,8 @@ export async function show(main, { query, signal }) {
   let turn = 0;
 
   const page = (after) => get("/v1/artifacts", { ...wanted, limit: PAGE, cursor: after }, { signal });
-  const open = (at) => view(shown, at, { signal, left: (now) => tiles.children[now]?.querySelector("button").focus() });
-  const tileOf = (artifact) => tile(artifact, () => open(shown.indexOf(artifact)));
+  const left = (artifact) => tiles.children[shown.indexOf(artifact)]?.querySelector("button").focus();
+  const tileOf = (artifact) => tile(artifact, () => view(shown, shown.indexOf(artifact), { signal, left }));
 
   /** Read the newest anew: after another choice, or when the reader asks for what is new. */
   async function begin() {
@@ -46,6 +46,7 @@ export async function show(main, { query, signal }) {
       if (mine !== turn) return;
       shown = [...shown, ...found.data];
       tiles.append(...found.data.map(tileOf));
+      none.replaceChildren();
       went(found);
     }, goOn);
     more.disabled = false;

@@ -28,7 +28,10 @@ class Page {
     this.log = new Log(job.id, signal);
     this.webhooks = new Webhooks(job.id, signal);
     this.bar = bar(null);
-    this.preview = h("img", { class: "media", alt: "Preview of what is being made", hidden: true });
+    this.preview = h("img", { class: "media", alt: "Preview of what is being made", hidden: true, on: {
+      load: () => { this.preview.hidden = this.job.status !== "in_progress"; },
+      error: () => { this.preview.hidden = true; }, // it has ended, which the stream is about to say
+    } });
     const part = (name) => (this.parts[name] = h("div", { class: "job-part" }));
     main.classList.add("job-page");
     main.append(
@@ -76,7 +79,6 @@ class Page {
   pictured(version) {
     if (this.job.status !== "in_progress") return;
     this.preview.src = `/v1/jobs/${this.job.id}/preview?version=${encodeURIComponent(version)}`;
-    this.preview.hidden = false;
   }
 
   take(job) {
@@ -125,7 +127,12 @@ class Page {
   }
 
   verbs() {
-    return session.may("operate") ? buttons(this.job, { acted: (job) => this.acted(job), signal: this.signal }) : [];
+    const { id, task, module } = this.job;
+    const like = `#/submit/${encodeURIComponent(task)}?from=${id}`;
+    return [
+      session.may("submit") && module !== "webhook" && h("a", { class: "button", href: like }, icon("submit"), "Submit one like it"),
+      session.may("operate") && buttons(this.job, { acted: (job) => this.acted(job), signal: this.signal }),
+    ];
   }
 
   notes() {
