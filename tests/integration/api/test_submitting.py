@@ -33,6 +33,7 @@ async def test_a_submission_is_accepted_and_shown(http: aiohttp.ClientSession) -
         job = await answer.json()
     for name in ("due_at", "created_at", "updated_at"):
         assert job.pop(name).endswith("Z")
+    assert "No worker is alive" in job.pop("why")
     assert job == {
         "id": job_id,
         "task_id": job_id,

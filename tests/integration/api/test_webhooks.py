@@ -57,7 +57,7 @@ async def test_the_receiver_gets_what_the_api_shows_signed(
         job = await answer.json()
     body = message.body
     assert (body["type"], body["timestamp"]) == (type, job["completed_at"])
-    assert body["data"] == {key: value for key, value in job.items() if key not in ("params", "steps")}
+    assert body["data"] == {key: value for key, value in job.items() if key not in ("params", "steps", "why")}
     [delivery] = shown["data"]
     assert (delivery["message_id"], delivery["url"], delivery["type"]) == (message.id, receiver.url, type)
     assert (delivery["status"], delivery["attempts"], delivery["last_answer"]) == ("completed", 1, "HTTP 204")
@@ -145,7 +145,7 @@ async def test_one_that_leads_inside_only_when_it_is_asked_is_never_reached(
 ) -> None:
     """The guard of the socket has the last word: a name may lead elsewhere later, and a row may be anybody's."""
     async with working(runtime):
-        monkeypatch.setattr(runtime.client, "check_webhook", lambda _url: None)
+        monkeypatch.setattr(runtime.client._submits, "_check_webhook", lambda _url: None)
         id = await submit(http, webhook=f"https://127.0.0.2:{receiver.port}/told")
         await runtime.client.wait(UUID(id), SOON_S)
         [delivery] = (await delivered(runtime, http, id))["data"]
