@@ -7,29 +7,29 @@ from aiohttp import web
 
 from jobrunner.api.artifacts import Artifacts
 from jobrunner.api.bulk import Bulk
-from jobrunner.api.cors import Cors
 from jobrunner.api.dashboard import Dashboard
 from jobrunner.api.dashboard.session import SignIn
-from jobrunner.api.door import Door, refuse_strangers
-from jobrunner.api.events import Events
-from jobrunner.api.feeds import Feeds
 from jobrunner.api.gallery import Gallery
+from jobrunner.api.guard.cors import Cors
+from jobrunner.api.guard.door import Door, refuse_strangers
+from jobrunner.api.guard.keys import Keys
+from jobrunner.api.guard.limits import Pacing
+from jobrunner.api.guard.seats import Seats
+from jobrunner.api.guard.sessions import Sessions
+from jobrunner.api.guard.signed_urls import SignedUrls
 from jobrunner.api.hooks import Hooks
 from jobrunner.api.jobs import Jobs
 from jobrunner.api.journal import Journal
-from jobrunner.api.keys import Keys
-from jobrunner.api.limits import Pacing
 from jobrunner.api.metrics import Scraped
 from jobrunner.api.middleware import add_headers, traced
 from jobrunner.api.ops import Ops
 from jobrunner.api.overview import Overview
 from jobrunner.api.reference import Reference
 from jobrunner.api.routes import add_routes
-from jobrunner.api.seats import Seats
-from jobrunner.api.sessions import Sessions
-from jobrunner.api.signed_urls import SignedUrls
+from jobrunner.api.streams.events import Events
+from jobrunner.api.streams.feeds import Feeds
+from jobrunner.api.streams.watching import Watching
 from jobrunner.api.waits import Waits
-from jobrunner.api.watching import Watching
 from jobrunner.api.webhooks import Webhooks
 from jobrunner.observe.listening import listening
 from jobrunner.observe.metrics import Metrics

@@ -8,12 +8,12 @@ from aiohttp import ETag, hdrs, web
 
 from jobrunner import shown
 from jobrunner.api import answers
+from jobrunner.api.guard.ownership import owner
+from jobrunner.api.guard.signed_urls import SIGNATURE, SignedUrls, Signing
 from jobrunner.api.intake import check_uncompressed, read_id, read_query, save_body
-from jobrunner.api.ownership import owner
 from jobrunner.api.problems import problem
 from jobrunner.api.routes import Route, caller_of
 from jobrunner.api.shapes import Upload, answer, validated
-from jobrunner.api.signed_urls import SIGNATURE, SignedUrls, Signing
 from jobrunner.errors import NotFound, PermanentError
 from jobrunner.job import artifact_json
 from jobrunner.media import sniff

@@ -9,12 +9,12 @@ import orjson
 from aiohttp import web
 
 from jobrunner.api import answers
+from jobrunner.api.guard.ownership import owner
+from jobrunner.api.guard.seats import Seats
 from jobrunner.api.intake import check_storable, read_json
 from jobrunner.api.jobs import IDEMPOTENCY_KEY, take
-from jobrunner.api.ownership import owner
 from jobrunner.api.problems import problem_of
 from jobrunner.api.routes import Caller, Route, caller_of
-from jobrunner.api.seats import Seats
 from jobrunner.api.shapes import Batch, Matching, Submission, accepted_json, answer, validated, write_cursor
 from jobrunner.client import Client
 from jobrunner.client.matching import Changes

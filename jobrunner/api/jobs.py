@@ -11,10 +11,10 @@ from uuid_utils.compat import uuid7
 
 from jobrunner.api.answers import Accepted, JobWithSteps
 from jobrunner.api.answers import Jobs as Page
+from jobrunner.api.guard.ownership import owned_params
+from jobrunner.api.guard.seats import Seats
 from jobrunner.api.intake import check_storable, read_json, read_query
-from jobrunner.api.ownership import owned_params
 from jobrunner.api.routes import Caller, Route, caller_of, seen_job
-from jobrunner.api.seats import Seats
 from jobrunner.api.shapes import (
     Listing,
     Submission,

@@ -13,13 +13,13 @@ from jobrunner.api import codes, headers
 from jobrunner.api.answers import Problem
 from jobrunner.api.codes import Code
 from jobrunner.api.examples import BODIES, PARAMS, curl
+from jobrunner.api.guard.sessions import COOKIE
+from jobrunner.api.guard.signed_urls import SIGNATURE
 from jobrunner.api.headers import Header
 from jobrunner.api.problems import CONTENT_TYPE
 from jobrunner.api.routes import Route
 from jobrunner.api.schemas import PLACE, Model, Schema, name_in, schemas_of, without_null
-from jobrunner.api.sessions import COOKIE
 from jobrunner.api.shapes import Submission
-from jobrunner.api.signed_urls import SIGNATURE
 from jobrunner.client.showing import Mode, schema_of
 from jobrunner.declare import TaskSpec
 from jobrunner.errors import SignatureInvalid

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from jobrunner.api.keys import hash_of, new_key
+from jobrunner.api.guard.keys import hash_of, new_key
 from jobrunner.cli.process import json_option
 from jobrunner.cli.showing import console, to_json
 from jobrunner.settings.tables import USER_CHARS, Key, Scope

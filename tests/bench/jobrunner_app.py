@@ -18,10 +18,10 @@ from redis.asyncio import Redis
 
 from jobrunner import JobRunner, Submission, TaskContext, task
 from jobrunner.api.app import make_app
-from jobrunner.api.door import EVERYBODY
+from jobrunner.api.guard.door import EVERYBODY
+from jobrunner.api.guard.seats import Seats
 from jobrunner.api.intake import read_json
 from jobrunner.api.jobs import take
-from jobrunner.api.seats import Seats
 from jobrunner.api.shapes import Submission as Asked
 from jobrunner.api.shapes import accepted_json, answer, validated
 from jobrunner.declare import TaskSpec

@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from jobrunner.api.keys import hash_of, new_key
+from jobrunner.api.guard.keys import hash_of, new_key
 from jobrunner.settings import Settings
 from tests.browser.seeding import seed
 from tests.conftest import apart

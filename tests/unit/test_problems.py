@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from jobrunner.api.door import is_loopback
+from jobrunner.api.guard.door import is_loopback
 from jobrunner.api.problems import CONTENT_TYPE, problem_of
 from jobrunner.errors import Conflict, InvalidRequest, NotFound, TooManyRequests, Unavailable
 from jobrunner.events import Event, subscribe

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from jobrunner.api.told import Told
+from jobrunner.api.streams.told import Told
 from jobrunner.broker.changes import Change, moved, progressed, stepped
 from jobrunner.job import Job, Status
 

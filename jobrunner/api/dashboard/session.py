@@ -8,11 +8,11 @@ from aiohttp import hdrs, web
 from pydantic import BaseModel, ConfigDict, Field
 
 from jobrunner.api import answers
-from jobrunner.api.door import EVERYBODY
+from jobrunner.api.guard.door import EVERYBODY
+from jobrunner.api.guard.keys import Keys
+from jobrunner.api.guard.sessions import COOKIE, LASTS_S, Session, Sessions
 from jobrunner.api.intake import read_json
-from jobrunner.api.keys import Keys
 from jobrunner.api.routes import Caller, Route
-from jobrunner.api.sessions import COOKIE, LASTS_S, Session, Sessions
 from jobrunner.api.shapes import answer, validated
 from jobrunner.broker.limits import Spent, spend
 from jobrunner.errors import TooManyRequests

@@ -9,7 +9,7 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from jobrunner.api.door import refuse_strangers
+from jobrunner.api.guard.door import refuse_strangers
 from jobrunner.cli.checkup.machine import machine, versions
 from jobrunner.cli.checkup.providers import providers
 from jobrunner.cli.checkup.servers import clocks, postgres, redis

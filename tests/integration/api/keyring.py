@@ -9,7 +9,7 @@ import aiohttp
 from pydantic import SecretStr
 
 from jobrunner.api import serving
-from jobrunner.api.keys import hash_of, new_key
+from jobrunner.api.guard.keys import hash_of, new_key
 from jobrunner.runtime import Runtime, opened
 from jobrunner.settings import Settings
 from jobrunner.settings.tables import Key

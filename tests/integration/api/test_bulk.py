@@ -10,7 +10,7 @@ import pytest
 from uuid_utils.compat import uuid7
 
 from jobrunner.api import bulk, serving
-from jobrunner.api.keys import hash_of, new_key
+from jobrunner.api.guard.keys import hash_of, new_key
 from jobrunner.broker.stream import CANCEL, Notices
 from jobrunner.client import matching
 from jobrunner.errors import Unavailable

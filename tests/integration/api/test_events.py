@@ -13,7 +13,8 @@ import pytest
 from arq.connections import ArqRedis
 from pydantic import SecretStr
 
-from jobrunner.api import feed, feeds, serving
+from jobrunner.api import serving
+from jobrunner.api.streams import feed, feeds
 from jobrunner.broker.changes import KEY, Change
 from jobrunner.broker.connection import make_redis
 from jobrunner.events import subscribe
@@ -273,7 +274,7 @@ async def test_a_server_that_shuts_down_ends_its_streams(runtime: Runtime) -> No
 
 
 async def test_a_quiet_stream_beats(http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jobrunner.api.sse.BEAT_S", 0.01)
+    monkeypatch.setattr("jobrunner.api.streams.sse.BEAT_S", 0.01)
     job_id, _ = await submit_play(http, "quiet")
     async with http.get(f"/v1/jobs/{job_id}/events") as answer, asyncio.timeout(SOON_S):
         assert await answer.content.readline() == b"retry: 2000\n"

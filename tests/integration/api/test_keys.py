@@ -12,8 +12,8 @@ from click.testing import CliRunner
 from pydantic import BaseModel
 from yarl import URL
 
-from jobrunner.api.keys import PREFIX, hash_of, new_key
-from jobrunner.api.signed_urls import SignedUrls
+from jobrunner.api.guard.keys import PREFIX, hash_of, new_key
+from jobrunner.api.guard.signed_urls import SignedUrls
 from jobrunner.cli import main
 from jobrunner.declare import TaskContext, task
 from jobrunner.events import Event, subscribe

@@ -184,7 +184,7 @@ async def test_every_built_in_task_has_an_example(runtime: Runtime) -> None:
 async def test_the_curl_examples_work(
     ring: Keyring, receiver: Receiver, tmp_path: Path, subtests: pytest.Subtests, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jobrunner.api.watching.LONGEST_S", 0.01)
+    monkeypatch.setattr("jobrunner.api.streams.watching.LONGEST_S", 0.01)
     file = tmp_path / "picture.png"
     file.write_bytes(PNG)
     async with ring.session("all") as http, working(ring.runtime):

@@ -10,8 +10,8 @@ import aiohttp
 import pytest
 from pydantic import SecretStr
 
-from jobrunner.api.keys import PREFIX, hash_of, new_key
-from jobrunner.api.sessions import COOKIE, LASTS_S, TOKEN
+from jobrunner.api.guard.keys import PREFIX, hash_of, new_key
+from jobrunner.api.guard.sessions import COOKIE, LASTS_S, TOKEN
 from jobrunner.settings import Settings
 from tests.integration.api.conftest import problem, submission
 from tests.integration.api.keyring import Keyring, bearer, keyed, upload
@@ -135,7 +135,7 @@ async def test_a_session_ends_after_twelve_hours(settings: Settings, monkeypatch
         cookie = f"{COOKIE}={await cookie_of(ring, 'ops')}"
         clock = time.time
         for passed_s, expected in ((LASTS_S - 60, 200), (LASTS_S + 1, 401)):
-            monkeypatch.setattr("jobrunner.api.sessions.time.time", lambda passed_s=passed_s: clock() + passed_s)
+            monkeypatch.setattr("jobrunner.api.guard.sessions.time.time", lambda passed_s=passed_s: clock() + passed_s)
             assert await status(ring.url, cookie) == expected
 
 

@@ -11,7 +11,8 @@ import pytest
 from arq.connections import ArqRedis
 from pydantic import SecretStr
 
-from jobrunner.api import feeds, news, serving
+from jobrunner.api import serving
+from jobrunner.api.streams import feeds, news
 from jobrunner.broker import changes
 from jobrunner.broker.changes import Change
 from jobrunner.broker.connection import make_redis
@@ -167,7 +168,7 @@ async def test_who_comes_back_with_what_nobody_holds_is_told_to_ask_again(
 async def test_a_quiet_stream_goes_on_saying_where_it_stands(
     http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jobrunner.api.sse.BEAT_S", 0.01)
+    monkeypatch.setattr("jobrunner.api.streams.sse.BEAT_S", 0.01)
     async with reading(http, f"{EVENTS}?kind=log") as quiet, reading(http, EVENTS) as stream:
         before = await quiet.begun()
         await submit(http)
@@ -181,7 +182,7 @@ async def test_a_quiet_stream_goes_on_saying_where_it_stands(
 async def test_a_stream_ends_after_a_while_and_its_client_comes_back(
     http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jobrunner.api.watching.LONGEST_S", 0.01)
+    monkeypatch.setattr("jobrunner.api.streams.watching.LONGEST_S", 0.01)
     async with reading(http, EVENTS) as stream:
         assert await stream.rest() == []
 

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from jobrunner import JobRunner, Submission, SubmitOptions
 from jobrunner.api import serving
-from jobrunner.api.keys import hash_of
+from jobrunner.api.guard.keys import hash_of
 from jobrunner.errors import (
     ApiError,
     ConfigError,

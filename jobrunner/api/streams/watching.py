@@ -12,13 +12,13 @@ from typing import Annotated
 from aiohttp import hdrs, web
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
-from jobrunner.api import sse
-from jobrunner.api.feeds import Feeds
+from jobrunner.api.guard.ownership import owner
 from jobrunner.api.intake import read_query
-from jobrunner.api.news import News, Watch
-from jobrunner.api.ownership import owner
 from jobrunner.api.routes import Route, caller_of
 from jobrunner.api.shapes import Word, split_words, validated
+from jobrunner.api.streams import sse
+from jobrunner.api.streams.feeds import Feeds
+from jobrunner.api.streams.news import News, Watch
 from jobrunner.broker.changes import NOWHERE, Changes, Position, position_text, read_position
 from jobrunner.client.watching import Watched
 from jobrunner.errors import Unavailable

@@ -7,11 +7,11 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 from yarl import URL
 
-from jobrunner.api.cors import Cors
-from jobrunner.api.keys import Keys
+from jobrunner.api.guard.cors import Cors
+from jobrunner.api.guard.keys import Keys
+from jobrunner.api.guard.sessions import Sessions, check_token
+from jobrunner.api.guard.signed_urls import SIGNATURE, SignedUrls
 from jobrunner.api.routes import CALLER, Caller, route_of
-from jobrunner.api.sessions import Sessions, check_token
-from jobrunner.api.signed_urls import SIGNATURE, SignedUrls
 from jobrunner.errors import ConfigError, Forbidden, ScopeMissing
 from jobrunner.providers.hooks import PATH as HOOKS
 from jobrunner.settings import Settings

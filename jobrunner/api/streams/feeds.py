@@ -14,8 +14,8 @@ from uuid import UUID
 
 from aiohttp import web
 
-from jobrunner.api.feed import Feed, JobFeed
-from jobrunner.api.news import News, Watch
+from jobrunner.api.streams.feed import Feed, JobFeed
+from jobrunner.api.streams.news import News, Watch
 from jobrunner.broker.changes import NOWHERE, Change, Changes, Position
 from jobrunner.broker.connection import end_tasks
 from jobrunner.errors import Unavailable

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from jobrunner.api import sse
-from jobrunner.api.feed import Feed
+from jobrunner.api.streams import sse
+from jobrunner.api.streams.feed import Feed
 from jobrunner.broker.changes import Change, Position, position_text
 
 PENDING = 5000

@@ -14,11 +14,11 @@ from typing import Any
 
 from aiohttp import hdrs, web
 
-from jobrunner.api import sse
-from jobrunner.api.feed import JobFeed
-from jobrunner.api.feeds import Feeds
 from jobrunner.api.routes import Route, seen_job
-from jobrunner.api.told import Told
+from jobrunner.api.streams import sse
+from jobrunner.api.streams.feed import JobFeed
+from jobrunner.api.streams.feeds import Feeds
+from jobrunner.api.streams.told import Told
 from jobrunner.api.whole import whole_job
 from jobrunner.broker.changes import Change, Changes
 from jobrunner.client import Client

@@ -18,7 +18,7 @@ from typing import Final
 from aiohttp import web
 from pydantic import SecretStr
 
-from jobrunner.api.keys import Keys
+from jobrunner.api.guard.keys import Keys
 from jobrunner.api.routes import Caller
 from jobrunner.errors import TokenMissing
 
