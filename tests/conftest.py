@@ -18,10 +18,15 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import asyncpg
+import hypothesis
 import pytest
 import redis
 
 from jobrunner.embedded import RunInfo
+
+# How long an example takes says something of the machine, and nothing of the property.
+hypothesis.settings.register_profile("unhurried", parent=hypothesis.settings(), deadline=None)
+hypothesis.settings.load_profile("unhurried")
 
 T = TypeVar("T")
 ROOT = Path(__file__).parents[1]
