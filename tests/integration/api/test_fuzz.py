@@ -42,7 +42,7 @@ ADMIN = "admin"
 @pytest.fixture
 def ring(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Keyring]:
     """A key for each scope, and one that is bound to a user; nobody is kept waiting."""
-    for longest in ("waits.LONGEST_S", "watching.LONGEST_S"):
+    for longest in ("waits.LONGEST_S", "streams.watching.LONGEST_S"):
         monkeypatch.setattr(f"jobrunner.api.{longest}", 0.01)
     rows: dict[str, dict[str, Any]] = {scope: {"scopes": (scope,)} for scope in SCOPES}
     rows["bound"] = {"scopes": (ADMIN,), "user_id": "u2"}
