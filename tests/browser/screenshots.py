@@ -1,6 +1,8 @@
 """Pictures of every page, light and dark, wide and narrow, of a jobrunner that has just done real work in the sandbox.
 
 python -m tests.browser.screenshots [DIRECTORY]    (unset: out/screenshots)
+
+`--readme` before it also renews the two that the README shows.
 """
 
 import sys
@@ -9,6 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from PIL import Image
 from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
 from tests.browser.visitor import CHROMIUM, WIDE, Visitor
@@ -17,6 +20,9 @@ from tests.conftest import ROOT
 
 PHONE: Final[ViewportSize] = {"width": 390, "height": 844}
 THEMES: Final[tuple[Literal["light", "dark"], ...]] = ("light", "dark")
+
+README: Final = {"jobs-light": "jobs", "gallery-dark": "gallery"}
+PICTURES: Final = ROOT / "tests/browser/pictures"
 
 _SCENES = {
     "A lighthouse at dusk, the first stars above it": "1536x1024",
@@ -109,5 +115,17 @@ def _shoot(
             page.screenshot(path=directory / f"{name}{suffix}.png")
 
 
+def renew(directory: Path) -> None:
+    """The README's own, in 256 colours: a quarter of their size."""
+    for taken, shown in README.items():
+        with Image.open(directory / f"{taken}.png") as picture:
+            few = picture.convert("RGB").quantize(256, dither=Image.Dither.NONE)
+            few.save(PICTURES / f"{shown}.png", optimize=True)
+
+
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "out/screenshots")
+    words = [word for word in sys.argv[1:] if word != "--readme"]
+    to = Path(words[0]) if words else ROOT / "out/screenshots"
+    main(to)
+    if "--readme" in sys.argv:
+        renew(to)
