@@ -22,6 +22,7 @@ from jobrunner.store.rows import Filter
 @click.option("--task", help="Only jobs of this task.")
 @click.option("--module", help="Only jobs of this task module, e.g. image.")
 @click.option("--user", help="Only jobs of this user_id.")
+@click.option("--text", help="Only jobs with these words in params, error or record id, or an id that begins so.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
 @json_option
 @data_dir_option
@@ -31,12 +32,13 @@ def jobs(
     task: str | None,
     module: str | None,
     user: str | None,
+    text: str | None,
     limit: int,
     as_json: bool,
     data_dir: Path | None,
 ) -> None:
     """List jobs, the newest first. With --json: one array of jobs as the API shows them."""
-    wanted = Filter(status=[*map(Status, status)], task=task, module=module, user_id=user, limit=limit)
+    wanted = Filter(status=[*map(Status, status)], task=task, module=module, user_id=user, text=text, limit=limit)
 
     async def program(_signals: Signals) -> None:
         async with opened_client(data_dir) as client:

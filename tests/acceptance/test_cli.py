@@ -109,10 +109,11 @@ def _decide_about_a_waiting_job(jobrunner: Jobrunner) -> str:
 
 
 def _look_at(jobrunner: Jobrunner, job_id: str, retried: str) -> None:
-    again, shown, listed, *texts = jobrunner.at_once(
+    again, shown, listed, found, *texts = jobrunner.at_once(
         ["submit", *SCENE, "--record-id", "r1", "--idempotency-key", "k1", "--json"],
         ["show", job_id, "--json"],
         ["jobs", "--status", "completed", "--user", "u1", "--json"],
+        ["jobs", "--text", job_id, "--json"],
         ["show", job_id],
         ["jobs", "--limit", "5"],
         ["migrate"],
@@ -121,6 +122,7 @@ def _look_at(jobrunner: Jobrunner, job_id: str, retried: str) -> None:
     assert [step["state"] for step in json.loads(shown.stdout)["steps"]] == ["done"]
     assert json.loads(shown.stdout)["artifacts"][0]["mime"] == "image/png"
     assert [job["id"] for job in json.loads(listed.stdout)] == [job_id, retried]  # the newest first
+    assert [job["id"] for job in json.loads(found.stdout)] == [job_id]
     assert all(expected in done.stdout for done, expected in zip(texts, (job_id, job_id, "Nothing to do"), strict=True))
 
 
