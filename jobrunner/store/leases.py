@@ -83,17 +83,18 @@ class Leases:
         could not end in time, and then nobody would be rescued.
         """
         worker: UUID | None = None
+        name, *values = ("overdue_worker",) if gone is None else ("gone_worker", gone)
 
         async def work(connection: Connection) -> list[asyncpg.Record]:
             nonlocal worker
-            worker = await connection.fetchval(query("overdue_worker"), gone)
+            worker = await connection.fetchval(query(name), *values)
             if worker is None:
                 return []
             await connection.execute(query("bury_worker"), worker)
             records = to_json(CRASH_RECORD), to_json(LOSS_RECORD), to_json(CANCEL_RECORD)
             return await connection.fetch(query("rescue_jobs"), worker, CRASH_LIMIT, *records)
 
-        if not await self._db.rows("overdue_worker", gone):  # mostly: a look is one round trip, a transaction four
+        if gone is None and not await self._db.rows(name):  # mostly: a look is one round trip, a transaction four
             return None
         jobs = await self._db.moving(work)
         return None if worker is None else jobs

@@ -183,12 +183,15 @@ UPDATE jobrunner.workers SET in_flight = 0, lease_until = now(),
 WHERE id = $1 AND dead_at IS NULL
 
 -- name: overdue_worker
--- $1 the one whose process is known to be gone, or NULL. A dead one that holds jobs was declared so by hand.
+-- A dead one that holds jobs was declared so by hand.
 SELECT id FROM jobrunner.workers AS worker
-WHERE id = $1::uuid OR $1 IS NULL AND (
-  dead_at IS NULL AND lease_until < now()
-  OR dead_at IS NOT NULL AND EXISTS (SELECT FROM jobrunner.jobs WHERE worker_id = worker.id))
+WHERE dead_at IS NULL AND lease_until < now()
+   OR dead_at IS NOT NULL AND EXISTS (SELECT FROM jobrunner.jobs WHERE worker_id = worker.id)
 ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED
+
+-- name: gone_worker
+-- $1 the one whose process is known to be gone. A last statement of its own may be under way: this waits for it.
+SELECT id FROM jobrunner.workers WHERE id = $1 FOR UPDATE
 
 -- name: bury_worker
 UPDATE jobrunner.workers SET dead_at = coalesce(dead_at, now()) WHERE id = $1
