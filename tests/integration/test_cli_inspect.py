@@ -4,11 +4,9 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import pytest
 from arq.connections import ArqRedis
 from click.testing import CliRunner
 from uuid_utils.compat import uuid7
@@ -23,15 +21,6 @@ from tests.conftest import apart
 
 QUEUE = "arq:queue"
 HOUR_MS = 3_600_000
-
-
-@pytest.fixture
-def settings(database_url: str, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    monkeypatch.chdir(tmp_path)
-    values = {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "DATA_DIR": str(tmp_path)}
-    for key, value in values.items():
-        monkeypatch.setenv(f"JOBRUNNER_{key}", value)
-    return Settings()
 
 
 def inspected(*words: str) -> Any:

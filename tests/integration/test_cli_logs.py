@@ -2,11 +2,9 @@
 
 import json
 import time
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import pytest
 from click.testing import CliRunner
 from uuid_utils.compat import uuid7
 
@@ -16,15 +14,6 @@ from jobrunner.settings import Settings
 from jobrunner.store.logs import Said
 from jobrunner.store.rows import NewJob
 from tests.conftest import apart
-
-
-@pytest.fixture
-def settings(database_url: str, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    monkeypatch.chdir(tmp_path)
-    values = {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "DATA_DIR": str(tmp_path)}
-    for key, value in values.items():
-        monkeypatch.setenv(f"JOBRUNNER_{key}", value)
-    return Settings()
 
 
 def cli(*words: str) -> Any:
