@@ -5,8 +5,8 @@ All methods raise Unavailable where Postgres is away, and InvalidRequest where i
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -17,7 +17,7 @@ from jobrunner.job import Job
 from jobrunner.settings import Settings
 from jobrunner.store.outbox import Outbox
 from jobrunner.store.queries import query
-from jobrunner.store.reaching import address, reaching, session_options
+from jobrunner.store.reaching import address, reaching, sessions
 from jobrunner.store.record_tables import RecordTables
 from jobrunner.store.rows import Connection, job_of
 
@@ -79,6 +79,25 @@ async def mapped_errors() -> AsyncIterator[None]:
         raise Unavailable(f"Postgres did not answer ({what}).") from error
 
 
+@asynccontextmanager
+async def _pool(sessions: Mapping[str, Any], size: int) -> AsyncIterator[asyncpg.Pool]:
+    pool = await asyncpg.create_pool(
+        **sessions,
+        min_size=1,
+        max_size=size,
+        command_timeout=_COMMAND_S,
+        timeout=_ACQUIRE_S,
+        reset=_nothing_to_reset,
+    )
+    try:
+        yield pool
+    finally:
+        try:
+            await asyncio.wait_for(pool.close(), _CLOSE_S)
+        except TimeoutError:
+            pool.terminate()
+
+
 @dataclass(frozen=True, slots=True)
 class PoolUse:
     """How many connections are open, how many of them in use, and how many may be open."""
@@ -89,13 +108,18 @@ class PoolUse:
 
 
 class Database:
-    """`on_deliveries` hears, after their commit, of the deliveries that came into being with a transition."""
+    """`by_key` is the same over connections of its own, whose sessions suit statements that find rows by their id.
 
-    def __init__(self, pool: asyncpg.Pool, records: RecordTables, outbox: Outbox) -> None:
+    Where there are record tables it is this one itself: how an application's own rows are found, nobody knows.
+    """
+
+    def __init__(
+        self, pool: asyncpg.Pool, records: RecordTables, outbox: Outbox, by_key: "Database | None" = None
+    ) -> None:
         self.pool = pool
         self.records = records
         self.outbox = outbox
-        self.on_deliveries: Callable[[list[Job]], None] = lambda _: None
+        self.by_key = by_key or self
 
     @classmethod
     @asynccontextmanager
@@ -103,31 +127,25 @@ class Database:
         """Raises ConfigError for a wrong URL or record table, Unavailable where nothing answers."""
         if settings.database_url is None:
             raise ConfigError("database_url is not set.")
-        records = RecordTables(settings.record_tables)
-        with reaching():
-            place = address(settings.database_url.get_secret_value())
-            pool = await asyncpg.create_pool(
-                **place,
-                **await session_options(place, timeout_s=_ACQUIRE_S),
-                min_size=1,
-                max_size=settings.database_pool_size,
-                command_timeout=_COMMAND_S,
-                timeout=_ACQUIRE_S,
-                reset=_nothing_to_reset,
-            )
-        try:
+        records, outbox = RecordTables(settings.record_tables), Outbox(settings.webhooks.urls)
+        size = settings.database_pool_size
+        keyed = 0 if records else max(1, size // 3)
+        async with AsyncExitStack() as stack:
+            with reaching():
+                place = address(settings.database_url.get_secret_value())
+                fit = await sessions(place, timeout_s=_ACQUIRE_S)
+                pool = await stack.enter_async_context(_pool({**place, **fit.anew}, size - keyed))
+                by_key = await stack.enter_async_context(_pool({**place, **fit.by_key}, keyed)) if keyed else pool
             async with mapped_errors(), pool.acquire() as connection:
                 await records.prepare(connection)
-            yield cls(pool, records, Outbox(settings.webhooks.urls))
-        finally:
-            try:
-                await asyncio.wait_for(pool.close(), _CLOSE_S)
-            except TimeoutError:
-                pool.terminate()
+            yield cls(pool, records, outbox, cls(by_key, records, outbox) if keyed else None)
 
     def use(self) -> PoolUse:
-        size = self.pool.get_size()
-        return PoolUse(size, size - self.pool.get_idle_size(), self.pool.get_max_size())
+        pools = {self.pool, self.by_key.pool}
+        size = sum(pool.get_size() for pool in pools)
+        return PoolUse(
+            size, size - sum(pool.get_idle_size() for pool in pools), sum(pool.get_max_size() for pool in pools)
+        )
 
     async def rows(self, name: str, *values: Any) -> list[asyncpg.Record]:
         async with mapped_errors(), self.pool.acquire(timeout=_ACQUIRE_S) as connection:
@@ -160,7 +178,7 @@ class Database:
             return jobs, await self.outbox.fill(connection, jobs)
 
         jobs, deliveries = await self.transaction(moved, lone=lone)
-        self.on_deliveries(deliveries)
+        self.outbox.on_committed(deliveries)
         return jobs
 
     async def transaction(

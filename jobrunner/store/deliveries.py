@@ -27,7 +27,7 @@ class Deliveries:
 
     def listen(self, heard: Callable[[list[Job]], None]) -> None:
         """Call `heard` with the deliveries that come into being with a job's end, after their commit."""
-        self._db.on_deliveries = heard
+        self._db.outbox.on_committed = heard
 
     async def of(self, job_id: UUID) -> list[Job]:
         """In the order in which they were made."""

@@ -4,7 +4,7 @@ What a delivery says is fixed then: it goes out under one id and in the same wor
 """
 
 from collections import defaultdict
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence
 from uuid import UUID
 
 import orjson
@@ -12,15 +12,19 @@ from uuid_utils.compat import uuid7
 
 from jobrunner.job import WEBHOOK_BACKOFF, WEBHOOK_MODULE, WEBHOOK_TASK, Job, job_json
 from jobrunner.store.queries import query
-from jobrunner.store.rows import Connection, NewJob, artifact_of, job_columns, job_of
+from jobrunner.store.rows import Connection, NewJob, artifact_of, columns, jobs_made
 from jobrunner.work import Artifact
 
 
 class Outbox:
-    """`default_urls` are told of every job that names no webhook of its own (`webhooks.urls`)."""
+    """`default_urls` are told of every job that names no webhook of its own (`webhooks.urls`).
+
+    `on_committed` hears, after their commit, of the deliveries that came into being with a transition.
+    """
 
     def __init__(self, default_urls: Sequence[str]) -> None:
         self._default_urls = tuple(default_urls)
+        self.on_committed: Callable[[list[Job]], None] = lambda _: None
 
     def urls(self, job: Job) -> tuple[str, ...]:
         """Who is to be told of this job's end. Nobody is told of a delivery's."""
@@ -42,13 +46,14 @@ class Outbox:
         return await self.insert(connection, [_delivery(job, url, files[job.id]) for job, url in told])
 
     async def insert(self, connection: Connection, deliveries: Sequence[NewJob]) -> list[Job]:
-        rows = await connection.fetch(query("insert_jobs"), *job_columns(deliveries)) if deliveries else []
-        return [job_of(row) for row in rows]
+        if not deliveries:
+            return []
+        return jobs_made(deliveries, await connection.fetch(query("insert_jobs"), *columns(deliveries)))
 
 
 def again(delivery: Job) -> NewJob:
     """A new attempt at what a delivery that has ended said: a receiver that knows its message's id may drop it."""
-    return _new(delivery, orjson.dumps(delivery.params))
+    return _new(delivery, orjson.dumps(delivery.params).decode())
 
 
 def _delivery(job: Job, url: str, artifacts: Sequence[Artifact]) -> NewJob:
@@ -57,10 +62,11 @@ def _delivery(job: Job, url: str, artifacts: Sequence[Artifact]) -> NewJob:
     del shown["params"]
     body = {"type": f"job.{job.status}", "timestamp": job.completed_at, "data": shown}
     params = {"job_id": job.id, "message_id": uuid7(), "url": url, "body": body}
-    return _new(job, orjson.dumps(params, default=str, option=orjson.OPT_UTC_Z))  # str: asyncpg's UUID is a subclass
+    text = orjson.dumps(params, default=str, option=orjson.OPT_UTC_Z)  # str: asyncpg's UUID is a subclass
+    return _new(job, text.decode())
 
 
-def _new(like: Job, params: bytes) -> NewJob:
+def _new(like: Job, params: str) -> NewJob:
     return NewJob(
         id=uuid7(),
         task=WEBHOOK_TASK,

@@ -40,8 +40,8 @@ from jobrunner.store.rows import (
     columns,
     error_json,
     filter_values,
-    job_columns,
     job_of,
+    jobs_made,
     step_columns,
     step_of,
     storable,
@@ -93,22 +93,23 @@ class Store:
         return await in_halves(self._insert, jobs)
 
     async def _insert(self, jobs: Sequence[NewJob]) -> list[Inserted | BaseException]:
-        async def work(connection: Connection) -> list[asyncpg.Record]:
-            created = await connection.fetch(query("insert_jobs"), *job_columns(jobs))
-            if self._db.records:
-                await self._db.records.mirror(connection, [job_of(row) for row in created])
-            if len(created) == len(jobs):
-                return created
-            named = columns((job.id, job.idempotency_scope, job.idempotency_key) for job in jobs)
-            return await connection.fetch(query("jobs_by_id_or_key"), *named)
+        async def work(connection: Connection) -> list[Job]:
+            created = jobs_made(jobs, await connection.fetch(query("insert_jobs"), *columns(jobs)))
+            await self._db.records.mirror(connection, created)
+            return created
 
-        rows = await self._db.transaction(work, repeatable=True, lone=not self._db.records)
-        ours = {row["id"]: job_of(row) for row in rows}
-        by_key = {
-            (row["idempotency_scope"], row["idempotency_key"]): (ours[row["id"]], row["request_digest"]) for row in rows
-        }
+        created = await self._db.by_key.transaction(work, repeatable=True, lone=not self._db.records)
+        ours = {job.id: job for job in created}
+        by_key = dict[tuple[str, str], Inserted]()
+        if len(created) < len(
+            jobs
+        ):  # their keys were used before, or they were written by a commit whose answer was lost
+            named = columns((job.id, job.idempotency_scope, job.idempotency_key) for job in jobs)
+            for row in await self._db.rows("jobs_by_id_or_key", *named):
+                job = ours.setdefault(row["id"], job_of(row))
+                by_key[row["idempotency_scope"], row["idempotency_key"]] = job, row["request_digest"]
         return [
-            (ours[job.id], None) if job.id in ours else by_key[job.idempotency_scope, job.idempotency_key]
+            (ours[job.id], None) if job.id in ours else by_key[job.idempotency_scope, job.idempotency_key or ""]
             for job in jobs
         ]
 
@@ -179,9 +180,15 @@ class Store:
         suspicion: int = 0,
     ) -> list[Job]:
         """Take the named jobs that are due, or (`ids` None) whatever is due; each with a higher fence."""
-        wanted = None if ids is None else list(ids)
-        asked = (worker, queue, list(tasks), limit, wanted, suspicion)
-        return await self._db.move_all("claim", *asked, ending=False)
+        known = list(tasks)
+        if ids is not None:
+            return await self._db.by_key.move_all("claim", worker, queue, known, list(ids), suspicion, ending=False)
+
+        async def work(connection: Connection) -> list[asyncpg.Record]:
+            due = await connection.fetch(query("lock_due"), queue, known, limit, suspicion)
+            return await connection.fetch(query("claim"), worker, queue, known, [row["id"] for row in due], suspicion)
+
+        return await self._db.moving(work)
 
     async def held(self, worker: UUID) -> list[Job]:
         return [job_of(row) for row in await self._db.rows("held_jobs", worker)]
@@ -197,7 +204,7 @@ class Store:
         """
 
         async def write(batch: Sequence[Finish]) -> list[Job | BaseException | None]:
-            rows = {job.id: job for job in await self._db.move_all("finish", worker, *_finish_columns(batch))}
+            rows = {job.id: job for job in await self._db.by_key.move_all("finish", worker, *_finish_columns(batch))}
             if len(rows) < len(batch):
                 stand = {job.id: job for job in await self.ended([end.id for end in batch])}
                 rows |= {end.id: stand[end.id] for end in batch if end.id in stand and _stands(end, stand[end.id])}

@@ -2,17 +2,17 @@
 -- Rows are locked in id order everywhere, so that two batches never wait for each other in a circle.
 
 -- name: insert_jobs
-INSERT INTO jobrunner.jobs (id, task, module, params, queue, user_id, record_id, metadata, idempotency_scope,
-                            idempotency_key, request_digest, retries, due_at, webhook)
-SELECT id, task, module, params::jsonb, queue, user_id, record_id, metadata::jsonb, idempotency_scope,
-       idempotency_key, request_digest, retries, coalesce(run_at, now() + delay_s * interval '1 second'), webhook
-FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
-            $9::text[], $10::text[], $11::text[], $12::int[], $13::timestamptz[], $14::float8[], $15::text[])
-  AS new (id, task, module, params, queue, user_id, record_id, metadata, idempotency_scope,
-          idempotency_key, request_digest, retries, run_at, delay_s, webhook)
+INSERT INTO jobrunner.jobs (id, task, module, params, queue, retries, user_id, record_id, metadata, idempotency_scope,
+                            idempotency_key, request_digest, due_at, webhook)
+SELECT id, task, module, params::jsonb, queue, retries, user_id, record_id, metadata::jsonb, idempotency_scope,
+       idempotency_key, digest, coalesce(run_at, now() + delay_s * interval '1 second'), webhook
+FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::int[], $7::text[], $8::text[],
+            $9::text[], $10::text[], $11::text[], $12::text[], $13::timestamptz[], $14::float8[], $15::text[])
+  AS new (id, task, module, params, queue, retries, user_id, record_id, metadata, idempotency_scope,
+          idempotency_key, digest, run_at, delay_s, webhook)
 ORDER BY idempotency_scope, idempotency_key, id
 ON CONFLICT DO NOTHING -- the key was used before, or the row was written by a commit whose answer was lost
-RETURNING *
+RETURNING id, created_at, updated_at, due_at
 
 -- name: jobs_by_id_or_key
 SELECT * FROM jobrunner.jobs WHERE id = ANY ($1::uuid[])
@@ -21,23 +21,30 @@ SELECT job.* FROM unnest($2::text[], $3::text[]) AS used (idempotency_scope, ide
 JOIN jobrunner.jobs AS job USING (idempotency_scope, idempotency_key)
 
 -- name: claim
--- $1 worker, $2 queue, $3 known tasks, $4 how many, $5 the ids that Redis named, or NULL to take what is due,
--- $6 how suspect: workers take jobs of suspicion 0, each ward those of one other.
--- The lock makes a burial wait for this statement, or this statement see the burial: the dead claim nothing.
+-- $1 worker, $2 queue, $3 known tasks, $4 the jobs wanted, $5 how suspect: workers take jobs of suspicion 0, each ward
+-- those of one other.
+-- The lock makes a burial wait for this statement, or this statement see the burial: the dead claim nothing. Rows are
+-- looked up by their id and judged afterwards, so that every plan is a look into the primary key.
 WITH alive AS MATERIALIZED (
-  SELECT id FROM jobrunner.workers WHERE id = $1 AND dead_at IS NULL FOR KEY SHARE
-), due AS (
-  SELECT id FROM jobrunner.jobs
-  WHERE status = 'pending' AND module IS NOT NULL AND queue = $2 AND due_at <= now()
-    AND task = ANY ($3::text[]) AND ($5::uuid[] IS NULL OR id = ANY ($5)) AND suspicion = $6
-    AND EXISTS (SELECT FROM alive)
-  ORDER BY due_at, id LIMIT $4 FOR UPDATE SKIP LOCKED
+  SELECT dead_at FROM jobrunner.workers WHERE id = $1 FOR KEY SHARE
+), wanted AS MATERIALIZED (
+  SELECT id, status, module, queue, due_at, task, suspicion FROM jobrunner.jobs
+  WHERE id = ANY ($4::uuid[]) ORDER BY id FOR UPDATE SKIP LOCKED
 )
 UPDATE jobrunner.jobs AS job
 SET status = 'in_progress', worker_id = $1, fence = fence + 1, error = NULL,
     started_at = coalesce(started_at, now()), updated_at = now()
-FROM due WHERE job.id = due.id
+FROM wanted WHERE job.id = wanted.id AND EXISTS (SELECT FROM alive WHERE dead_at IS NULL)
+  AND wanted.status = 'pending' AND wanted.module IS NOT NULL AND wanted.queue = $2 AND wanted.due_at <= now()
+  AND wanted.task = ANY ($3::text[]) AND wanted.suspicion = $5
 RETURNING job.*
+
+-- name: lock_due
+-- What `claim` may take ($3 how many), the first due first.
+SELECT id FROM jobrunner.jobs
+WHERE status = 'pending' AND module IS NOT NULL AND queue = $1 AND due_at <= now()
+  AND task = ANY ($2::text[]) AND suspicion = $4
+ORDER BY due_at, id LIMIT $3 FOR UPDATE SKIP LOCKED
 
 -- name: held_jobs
 SELECT * FROM jobrunner.jobs WHERE worker_id = $1 AND status = 'in_progress'
@@ -49,13 +56,13 @@ WHERE id = ANY ($1::uuid[]) AND queue = $2
 
 -- name: finish
 -- Written exactly where this worker still holds the job at this fence.
+-- A worker's jobs are in progress, all of them (a CHECK of the table's). Looked up as `claim` does.
 WITH ended AS (
   SELECT * FROM unnest($2::uuid[], $3::bigint[], $4::text[], $5::int[], $6::text[], $7::text[], $8::text[],
                        $9::float8[])
     AS ended (id, fence, status, failures, result, result_url, error, delay_s)
-), held AS (
-  SELECT job.id FROM jobrunner.jobs AS job JOIN ended USING (id, fence)
-  WHERE job.worker_id = $1 AND job.status = 'in_progress' ORDER BY job.id FOR UPDATE OF job
+), locked AS MATERIALIZED (
+  SELECT id FROM jobrunner.jobs WHERE id = ANY ($2) ORDER BY id FOR UPDATE
 )
 UPDATE jobrunner.jobs AS job
 SET status = ended.status, worker_id = NULL, failures = ended.failures,
@@ -66,7 +73,8 @@ SET status = ended.status, worker_id = NULL, failures = ended.failures,
     progress = CASE WHEN ended.status = 'completed' THEN 1 ELSE progress END,
     due_at = CASE WHEN ended.status = 'pending' THEN now() + ended.delay_s * interval '1 second' ELSE due_at END,
     completed_at = CASE WHEN ended.status = 'pending' THEN NULL ELSE now() END, updated_at = now()
-FROM ended JOIN held USING (id) WHERE job.id = ended.id
+FROM ended WHERE (SELECT count(*) FROM locked) > 0
+  AND job.id = ended.id AND job.fence = ended.fence AND job.worker_id IS NOT DISTINCT FROM $1
 RETURNING job.*
 
 -- name: save_progress

@@ -3,6 +3,7 @@
 import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -40,8 +41,29 @@ def address(url: str) -> dict[str, Any]:
     return {"dsn": url}
 
 
-async def session_options(place: Mapping[str, Any], *, timeout_s: float) -> dict[str, Any]:
-    """What asyncpg takes for a pool on this `address`: statements are prepared once where sessions are ours alone.
+@dataclass(frozen=True, slots=True)
+class Sessions:
+    """What asyncpg takes for a pool.
+
+    In those `anew` Postgres plans a statement each time, for its values: a plan for whatever values would be made for
+    the whole table. In those `by_key`, for statements that find their rows by the primary key whatever the values
+    are, it plans once, since planning takes as long as the work; a plan that was made in an empty table's first minute
+    must suit the full one, too.
+    """
+
+    anew: Mapping[str, Any]
+    by_key: Mapping[str, Any]
+
+
+_ANEW = {"plan_cache_mode": "force_custom_plan"}
+_BY_KEY = {
+    "plan_cache_mode": "force_generic_plan",
+    **dict.fromkeys(("enable_seqscan", "enable_hashjoin", "enable_mergejoin"), "off"),
+}
+
+
+async def sessions(place: Mapping[str, Any], *, timeout_s: float) -> Sessions:
+    """Statements are prepared once where the sessions at this `address` are ours alone.
 
     A transaction-mode pooler gives each transaction another session, which knows no statement of ours. Whoever stands
     in between answers a connection with a process id of its own making, where Postgres tells that of its backend.
@@ -53,12 +75,13 @@ async def session_options(place: Mapping[str, Any], *, timeout_s: float) -> dict
         await connection.close(timeout=timeout_s)
     name = {"application_name": "jobrunner"}
     if not ours_alone:
-        return {"statement_cache_size": 0, "server_settings": name}
-    # Planned anew each time: a plan for whatever ids would be made for the whole table.
-    return {
-        "max_cached_statement_lifetime": 0,
-        "server_settings": {**name, "plan_cache_mode": "force_custom_plan", "jit": "off"},
-    }
+        lent = {"statement_cache_size": 0, "server_settings": name}
+        return Sessions(lent, lent)
+    anew, by_key = (
+        {"max_cached_statement_lifetime": 0, "server_settings": {**name, "jit": "off", **planning}}
+        for planning in (_ANEW, _BY_KEY)
+    )
+    return Sessions(anew, by_key)
 
 
 @contextmanager

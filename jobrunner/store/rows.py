@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from operator import itemgetter
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 import asyncpg
@@ -19,22 +19,22 @@ Connection = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
 StepState = Literal["intent", "running", "done", "failed"]
 
 
-@dataclass(frozen=True, slots=True)
-class NewJob:
-    """A submission. `digest` is the request's hash: a key that comes again must come with the same one.
+class NewJob(NamedTuple):
+    """A submission, in the order in which `insert_jobs` unnests it. `params` and `metadata` are JSON.
 
-    Whose key it is says `idempotency_scope`: a bound caller's user, or '' for all others.
+    `digest` is the request's hash: a key that comes again must come with the same one. Whose key it is says
+    `idempotency_scope`: a bound caller's user, or '' for all others.
     """
 
     id: UUID
     task: str
     module: str
-    params: bytes
+    params: str
     queue: str
     retries: int
     user_id: str | None = None
     record_id: str | None = None
-    metadata: bytes | None = None
+    metadata: str | None = None
     idempotency_scope: str = ""
     idempotency_key: str | None = None
     digest: str | None = None
@@ -170,6 +170,36 @@ def job_of(row: asyncpg.Record) -> Job:
     return Job._make(values)
 
 
+def jobs_made(submitted: Sequence[NewJob], rows: Sequence[asyncpg.Record]) -> list[Job]:
+    """Those that `insert_jobs` answered with `rows`, which hold what Postgres chose; all else is as it was sent."""
+    chosen = {row["id"]: row for row in rows}
+    return [_job_made(new, chosen[new.id]) for new in submitted if new.id in chosen]
+
+
+def _job_made(new: NewJob, row: asyncpg.Record) -> Job:
+    return Job(
+        id=new.id,
+        task=new.task,
+        module=new.module,
+        status=Status.PENDING,
+        params=orjson.loads(new.params),
+        queue=new.queue,
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+        due_at=row["due_at"],
+        retries=new.retries,
+        fence=0,
+        failures=0,
+        crashes=0,
+        user_id=new.user_id,
+        record_id=new.record_id,
+        idempotency_key=new.idempotency_key,
+        metadata=None if new.metadata is None else orjson.loads(new.metadata),
+        errors=[],
+        webhook=new.webhook,
+    )
+
+
 def step_of(row: asyncpg.Record) -> Step:
     plan, handle, result, error = (
         None if row[name] is None else orjson.loads(row[name]) for name in ("plan", "handle", "result", "error")
@@ -219,23 +249,6 @@ def _patterns(text: str) -> tuple[list[str] | None, str | None]:
 def _literally(text: str) -> str:
     """`text` as LIKE finds it: what stands for something else there stands for itself."""
     return re.sub(r"([\\%_])", r"\\\1", text)
-
-
-def job_columns(jobs: Sequence[NewJob]) -> list[list[Any]]:
-    """The arrays that `insert_jobs` unnests."""
-    return columns(
-        (job.id, job.task, job.module, job.params.decode(), job.queue, job.user_id, job.record_id)
-        + (
-            job.metadata and job.metadata.decode(),
-            job.idempotency_scope,
-            job.idempotency_key,
-            job.digest,
-            job.retries,
-            job.run_at,
-        )
-        + (job.delay_s, job.webhook)
-        for job in jobs
-    )
 
 
 def step_columns(steps: Sequence[Step]) -> list[list[Any]]:

@@ -100,7 +100,7 @@ class Jobs(RuleBasedStateMachine):
         return multiple(*self._submit(count))
 
     def _submit(self, count: int) -> list[UUID]:
-        new = [NewJob(uuid7(), TASK, "image", b"{}", self.queue, 3) for _ in range(count)]
+        new = [NewJob(uuid7(), TASK, "image", "{}", self.queue, 3) for _ in range(count)]
         self.run(self.store.insert(new))
         self.rows |= {job.id: Row() for job in new}
         return [job.id for job in new]

@@ -39,7 +39,7 @@ async def world(settings: Settings) -> AsyncIterator[tuple[Runtime, ArqRedis]]:
 
 
 async def inserted(runtime: Runtime, queue: str = QUEUE, run_at: datetime | None = None) -> UUID:
-    job = NewJob(uuid7(), "draw", "image", b"{}", queue, retries=3, run_at=run_at)
+    job = NewJob(uuid7(), "draw", "image", "{}", queue, retries=3, run_at=run_at)
     await runtime.store.insert([job])
     return job.id
 

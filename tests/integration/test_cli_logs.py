@@ -25,7 +25,7 @@ def cli(*words: str) -> Any:
 async def cancelled_job(settings: Settings, *lines: tuple[Any, str, str]) -> UUID:
     """One that logged these (level, message, fields) before it was cancelled."""
     async with opened(settings) as runtime:
-        job = NewJob(uuid7(), "draw", "image", b"{}", "arq:queue", retries=3)
+        job = NewJob(uuid7(), "draw", "image", "{}", "arq:queue", retries=3)
         await runtime.store.insert([job])
         said = [Said(job.id, 0, number + 1, time.monotonic(), *line) for number, line in enumerate(lines)]
         await runtime.store.logs.append(said)

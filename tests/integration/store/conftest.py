@@ -26,7 +26,7 @@ async def store(database_url: str) -> AsyncIterator[Store]:
 
 
 def new(**changes: Any) -> NewJob:
-    values = {"id": uuid7(), "task": "draw", "module": "image", "params": b"{}", "queue": QUEUE, "retries": 3}
+    values = {"id": uuid7(), "task": "draw", "module": "image", "params": "{}", "queue": QUEUE, "retries": 3}
     return NewJob(**{**values, **changes})
 
 

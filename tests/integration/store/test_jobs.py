@@ -55,7 +55,7 @@ async def test_a_key_that_comes_again_brings_the_digest_it_was_first_used_with(s
 async def test_one_key_in_two_scopes_is_two_jobs(store: Store) -> None:
     jobs = [new(idempotency_key="k", digest=scope, idempotency_scope=scope) for scope in ("ann", "bob", "")]
     first = await store.insert(jobs)
-    again = await store.insert([replace(job, id=uuid7()) for job in jobs])
+    again = await store.insert([job._replace(id=uuid7()) for job in jobs])
     assert [result[1] for result in first if isinstance(result, tuple)] == [None] * 3
     assert [(result[0].id, result[1]) for result in again if isinstance(result, tuple)] == [
         (job.id, job.digest) for job in jobs

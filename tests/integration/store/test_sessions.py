@@ -1,4 +1,4 @@
-"""Statements are prepared once where a session is ours alone, and never where a pooler lends us one."""
+"""Statements are prepared once where a session is ours alone, and some planned once; never where a pooler lends it."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -11,6 +11,7 @@ from pydantic import SecretStr
 
 from jobrunner.settings import Settings
 from jobrunner.store.database import Database
+from jobrunner.store.queries import query
 
 _KEY_DATA = b"K\0\0\0\x0c"
 """Starts PostgreSQL's BackendKeyData, which tells the server's process id; poolers tell one that they made up."""
@@ -61,3 +62,16 @@ async def prepared(connection: asyncpg.pool.PoolConnectionProxy) -> set[str]:
     """Of which tables this session knows statements."""
     rows = await connection.fetch("SELECT statement FROM pg_prepared_statements")
     return {"jobrunner.jobs" for row in rows if "jobrunner.jobs" in row["statement"]}
+
+
+@pytest.mark.parametrize(("name", "values"), [("claim", 5), ("finish", 9)])
+async def test_a_plan_that_lasts_finds_jobs_by_their_id_alone(name: str, values: int, database_url: str) -> None:
+    """It is made when the table is empty, where every plan looks as good."""
+    settings = Settings(database_url=SecretStr(database_url))
+    async with Database.opened(settings) as database, database.by_key.pool.acquire() as connection:
+        await connection.execute(f"PREPARE it AS {query(name)}")
+        nulls = ", ".join(["NULL"] * values)
+        plan = [row[0] for row in await connection.fetch(f"EXPLAIN EXECUTE it ({nulls})")]
+    looks = {word for line in plan if "Scan" in line for word in line.split() if word.startswith("jobs")}
+    assert looks == {"jobs", "jobs_pkey"}, plan
+    assert not any("Seq Scan" in line or "Hash Join" in line or "Merge Join" in line for line in plan), plan

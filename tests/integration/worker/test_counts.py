@@ -48,12 +48,13 @@ async def runtime(settings: Settings) -> AsyncIterator[Runtime]:
 class Statements:
     """What went to Postgres, by the name in queries.sql; what has none there, by its text."""
 
-    def __init__(self, pool: Any) -> None:
+    def __init__(self, *pools: Any) -> None:
         self.counts = Counter[str]()
-        pool._init = self._watch
-        for holder in pool._holders:
-            if holder._con is not None:
-                holder._con.add_query_logger(self._hear)
+        for pool in pools:
+            pool._init = self._watch
+            for holder in pool._holders:
+                if holder._con is not None:
+                    holder._con.add_query_logger(self._hear)
 
     async def _watch(self, connection: asyncpg.Connection) -> None:
         connection.add_query_logger(self._hear)
@@ -70,7 +71,7 @@ class Statements:
 
 @pytest.fixture
 def statements(runtime: Runtime) -> Statements:
-    return Statements(runtime.store._db.pool)
+    return Statements(runtime.store._db.pool, runtime.store._db.by_key.pool)
 
 
 async def commands(redis: ArqRedis) -> Counter[str]:

@@ -217,7 +217,7 @@ async def test_a_crowd_is_pushed_again_page_by_page_and_no_transaction_waits_for
 
 
 def new_job(**changes: Any) -> NewJob:
-    params = Play(act=act(hello)).model_dump_json().encode()
+    params = Play(act=act(hello)).model_dump_json()
     values = {"id": uuid7(), "task": "play", "module": "image", "params": params, "queue": QUEUE, "retries": 0}
     return NewJob(**{**values, **changes})
 
