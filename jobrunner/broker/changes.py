@@ -12,8 +12,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from contextvars import Context
-from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 from uuid import UUID
 
 import orjson
@@ -42,7 +41,7 @@ NOWHERE: Position = (0, 0)
 
 _PAGE = 1000
 _BREATH_S = 0.01
-"""Between two appends: of jobs that come one by one, a hundred go in one, and no watcher notices."""
+"""Before each append: of jobs that come one by one, a hundred go in one, and no watcher notices."""
 _ERROR_CHARS = 500
 _LINE_CHARS = 500
 _LOG_BYTES = 4000
@@ -55,8 +54,7 @@ end
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """`data` is JSON and, where it was read from Redis, anyone's: see `read`."""
 
     job_id: str
@@ -179,6 +177,7 @@ class Changes:
 
     async def _tell(self) -> None:
         while self._untold:
+            await asyncio.sleep(_BREATH_S)
             page = [self._untold.popleft() for _ in range(min(_PAGE, len(self._untold)))]
             arguments = [part for each in page for part in (each.job_id, each.kind, each.data)]
             try:
@@ -186,7 +185,6 @@ class Changes:
                     await self._append(keys=[KEY], args=[HELD, *arguments])
             except Unavailable as error:
                 emit("redis.untold", logging.WARNING, changes=len(page), error=str(error))
-            await asyncio.sleep(_BREATH_S)
 
     # ---- reading -------------------------------------------------------------------------------
 
@@ -243,8 +241,8 @@ class Changes:
 
 def _change(job: Job, kind: EventKind, **said: Any) -> Change:
     job_id = str(job.id)
-    whose = {"id": job_id, "task": job.task, "module": job.module, "user_id": job.user_id, "attempt": job.fence}
-    return Change(job_id, kind, orjson.dumps({**whose, **said}, option=orjson.OPT_UTC_Z))
+    said |= {"id": job_id, "task": job.task, "module": job.module, "user_id": job.user_id, "attempt": job.fence}
+    return Change(job_id, kind, orjson.dumps(said, option=orjson.OPT_UTC_Z))
 
 
 def _sound(kind: str, data: dict[str, Any]) -> bool:

@@ -11,13 +11,14 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 from uuid import UUID
 
 import orjson
 from arq.constants import in_progress_key_prefix
 from redis.exceptions import ResponseError
 
+from jobrunner.broker import scripts
 from jobrunner.broker.connection import CONNECT_S, make_redis, mapped_errors
 from jobrunner.broker.entries import FOREIGN, Entries
 from jobrunner.errors import ConfigError, JobFailed
@@ -34,63 +35,6 @@ EPOCH_KEY = "jobrunner:epoch"
 WAKE_CAP = 64
 """More tokens than workers could use say nothing more."""
 
-# 'new' leaves the score of a known id alone: a late push must not undo a claim's hold. 'again' overrides it, and
-# takes back what arq's tools would read as "in progress" or "complete".
-_PUSH = """
-for i = 5, #ARGV, 3 do
-  local id = ARGV[i]
-  if ARGV[1] == 'again' then
-    redis.call('DEL', 'arq:in-progress:' .. id, 'arq:result:' .. id)
-    redis.call('ZADD', KEYS[1], ARGV[i + 1], id)
-  else
-    redis.call('ZADD', KEYS[1], 'NX', ARGV[i + 1], id)
-  end
-  redis.call('SET', 'arq:job:' .. id, ARGV[i + 2], 'PX', ARGV[2] + math.max(0, ARGV[i + 1] - ARGV[3]))
-end
-if redis.call('LLEN', KEYS[2]) < tonumber(ARGV[4]) then redis.call('LPUSH', KEYS[2], '1') end
-"""
-
-# Takes the due ids and moves each to where its hard timeout ends, so that it never sits at the queue's head again.
-# What is due is told by Redis' clock: a worker's own may be wrong, and would find nothing, or find it too early.
-# A claim that finds nothing writes all the same: a Redis that is full, or a replica, takes no pushes either, and its
-# "nothing is due" must not be believed.
-# A payload that is none of ours, or no string at all, holds for the longest time: Postgres will say what the id is.
-_CLAIM = """
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local limit, holds = tonumber(ARGV[1]), cjson.decode(ARGV[2])
-local first = redis.call('ZRANGE', KEYS[1], 0, limit, 'WITHSCORES')
-local due, wait = {}, false
-for i = 1, #first, 2 do
-  local id = first[i]
-  wait = first[i + 1] - now
-  if wait > 0 or #due == limit then break end
-  wait = false
-  due[#due + 1] = id
-  local hold = holds['']
-  local payload = redis.pcall('GET', 'arq:job:' .. id)
-  if type(payload) == 'string' then
-    local ok, job = pcall(cjson.decode, payload)
-    if ok and type(job) == 'table' and type(job.f) == 'string' then hold = holds[job.f] or hold end
-  end
-  redis.call('ZADD', KEYS[1], now + hold, id)
-  redis.call('SET', 'arq:in-progress:' .. id, '1', 'PX', hold)
-end
-if #due == 0 then redis.call('SET', KEYS[3], now, 'PX', 60000) end
-if wait and wait <= 0 and redis.call('LLEN', KEYS[2]) == 0 then redis.call('LPUSH', KEYS[2], '1') end
-return {due, wait and string.format('%.0f', wait) or false}
-"""
-
-# A script, since packing some commands for each job would cost Python more than all else that it does at a job's end.
-_FORGET = """
-for i = 2, #ARGV, 2 do
-  local id = ARGV[i]
-  if ARGV[i + 1] ~= '' then redis.call('SET', 'arq:result:' .. id, ARGV[i + 1], 'PX', ARGV[1]) end
-  redis.call('ZREM', KEYS[1], id)
-  redis.call('DEL', 'arq:job:' .. id, 'arq:in-progress:' .. id, 'arq:retry:' .. id)
-end
-"""
-
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
@@ -103,8 +47,7 @@ class Claimed:
     next_due_s: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """What the queue should hold of a job."""
 
     id: UUID
@@ -173,9 +116,9 @@ class Queue:
         self._redis = make_redis(url, connections=8)
         # A blocking pop would hold a pooled connection and its socket timeout would cut it: it has its own.
         self._blocking = make_redis(url, connections=1, answer_s=None)
-        self._push = self._redis.register_script(_PUSH)
-        self._claim = self._redis.register_script(_CLAIM)
-        self._forget = self._redis.register_script(_FORGET)
+        self._push = self._redis.register_script(scripts.PUSH)
+        self._claim = self._redis.register_script(scripts.CLAIM)
+        self._forget = self._redis.register_script(scripts.FORGET)
         self.entries = Entries(self._redis, name)
 
     async def aclose(self) -> None:
@@ -257,16 +200,16 @@ class Queue:
                 await self._redis.set(f"jobrunner:turn:{service}:{self.name}", 1, px=round(lasting_s * 1000), nx=True)
             )
 
-    async def wait(self, timeout_s: float) -> bool:
-        """Sleep until a push wakes this worker (True) or the time is over."""
+    async def wait(self, timeout_s: float) -> str | None:
+        """Sleep until something wakes this worker: the id that it names, or ''. None: the time is over."""
         async with mapped_errors(), asyncio.timeout(timeout_s + CONNECT_S + 1):
             popped = await cast("Any", self._blocking).blpop([self._wake], timeout=max(0.01, timeout_s))
-            return popped is not None
+            return None if popped is None else popped[1].decode(errors=FOREIGN)
 
     async def wake(self) -> None:
         """Wake whoever waits."""
         async with mapped_errors():
-            await cast("Any", self._redis).lpush(self._wake, b"1")
+            await cast("Any", self._redis).lpush(self._wake, b"")
 
     async def beat(self, key: str, text: str, lasting_s: float) -> None:
         """Leave arq's health-check sentinel, which `arq --check` reads."""

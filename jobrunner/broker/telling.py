@@ -12,6 +12,9 @@ from jobrunner.errors import Unavailable
 from jobrunner.events import emit
 from jobrunner.job import Job
 
+_BREATH_S = 0.003
+"""Between two pushes: of jobs that come one by one, some go in one; the first of them goes at once."""
+
 
 class Telling:
     def __init__(self, queue: Queue, changes: Changes) -> None:
@@ -50,6 +53,7 @@ class Telling:
             while self._unpushed:
                 entries, self._unpushed = self._unpushed, []
                 await _told(self._queue.push(entries))
+                await asyncio.sleep(_BREATH_S)
         finally:
             self._pushing = False
 

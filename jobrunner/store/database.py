@@ -6,7 +6,7 @@ All methods raise Unavailable where Postgres is away, and InvalidRequest where i
 import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -120,6 +120,7 @@ class Database:
         self.records = records
         self.outbox = outbox
         self.by_key = by_key or self
+        self._returning = set[asyncio.Task[None]]()
 
     @classmethod
     @asynccontextmanager
@@ -140,6 +141,21 @@ class Database:
                 await records.prepare(connection)
             yield cls(pool, records, outbox, cls(by_key, records, outbox) if keyed else None)
 
+    @asynccontextmanager
+    async def _lent(self) -> AsyncIterator[asyncpg.pool.PoolConnectionProxy]:
+        """A connection for the block. Nobody waits until it is back."""
+        connection = await self.pool.acquire(timeout=_ACQUIRE_S)
+        try:
+            yield connection
+        finally:
+            returning = asyncio.create_task(self._returned(connection))
+            self._returning.add(returning)
+            returning.add_done_callback(self._returning.discard)
+
+    async def _returned(self, connection: asyncpg.pool.PoolConnectionProxy) -> None:
+        with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):  # it broke, and the pool makes another
+            await self.pool.release(connection)
+
     def use(self) -> PoolUse:
         pools = {self.pool, self.by_key.pool}
         size = sum(pool.get_size() for pool in pools)
@@ -148,7 +164,7 @@ class Database:
         )
 
     async def rows(self, name: str, *values: Any) -> list[asyncpg.Record]:
-        async with mapped_errors(), self.pool.acquire(timeout=_ACQUIRE_S) as connection:
+        async with mapped_errors(), self._lent() as connection:
             return await connection.fetch(query(name), *values)
 
     async def row(self, name: str, *values: Any) -> asyncpg.Record | None:
@@ -193,7 +209,7 @@ class Database:
         async with mapped_errors():
             for tried in range(1, _TRIES + 1):
                 try:
-                    async with self.pool.acquire(timeout=_ACQUIRE_S) as connection:
+                    async with self._lent() as connection:
                         if lone:
                             return await work(connection)
                         async with connection.transaction():

@@ -40,6 +40,7 @@ from jobrunner.store.rows import (
     columns,
     error_json,
     filter_values,
+    finish_columns,
     job_of,
     jobs_made,
     step_columns,
@@ -99,17 +100,17 @@ class Store:
             return created
 
         created = await self._db.by_key.transaction(work, repeatable=True, lone=not self._db.records)
+        if len(created) == len(jobs):
+            return [(job, None) for job in created]
         ours = {job.id: job for job in created}
-        by_key = dict[tuple[str, str], Inserted]()
-        if len(created) < len(
-            jobs
-        ):  # their keys were used before, or they were written by a commit whose answer was lost
-            named = columns((job.id, job.idempotency_scope, job.idempotency_key) for job in jobs)
-            for row in await self._db.rows("jobs_by_id_or_key", *named):
-                job = ours.setdefault(row["id"], job_of(row))
-                by_key[row["idempotency_scope"], row["idempotency_key"]] = job, row["request_digest"]
+        by_key = dict[tuple[str, str | None], Inserted]()
+        # Keys that were used before, and rows that were written by a commit whose answer was lost.
+        named = columns((job.id, job.idempotency_scope, job.idempotency_key) for job in jobs)
+        for row in await self._db.rows("jobs_by_id_or_key", *named):
+            job = ours.setdefault(row["id"], job_of(row))
+            by_key[row["idempotency_scope"], row["idempotency_key"]] = job, row["request_digest"]
         return [
-            (ours[job.id], None) if job.id in ours else by_key[job.idempotency_scope, job.idempotency_key or ""]
+            (ours[job.id], None) if job.id in ours else by_key[job.idempotency_scope, job.idempotency_key]
             for job in jobs
         ]
 
@@ -204,7 +205,7 @@ class Store:
         """
 
         async def write(batch: Sequence[Finish]) -> list[Job | BaseException | None]:
-            rows = {job.id: job for job in await self._db.by_key.move_all("finish", worker, *_finish_columns(batch))}
+            rows = {job.id: job for job in await self._db.by_key.move_all("finish", worker, *finish_columns(batch))}
             if len(rows) < len(batch):
                 stand = {job.id: job for job in await self.ended([end.id for end in batch])}
                 rows |= {end.id: stand[end.id] for end in batch if end.id in stand and _stands(end, stand[end.id])}
@@ -291,11 +292,3 @@ def _artifact_row(artifact: Artifact, step: str | None) -> tuple[Any, ...]:
 
 def _stands(end: Finish, job: Job) -> bool:
     return (job.fence, job.status, job.failures) == (end.fence, end.transition.status, end.transition.failures)
-
-
-def _finish_columns(ends: Sequence[Finish]) -> list[list[Any]]:
-    return columns(
-        (end.id, end.fence, end.transition.status, end.transition.failures, to_json(end.transition.result))
-        + (end.transition.result_url, error_json(end.transition.error), end.transition.delay_s)
-        for end in ends
-    )

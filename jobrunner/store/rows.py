@@ -173,12 +173,12 @@ def job_of(row: asyncpg.Record) -> Job:
 def jobs_made(submitted: Sequence[NewJob], rows: Sequence[asyncpg.Record]) -> list[Job]:
     """Those that `insert_jobs` answered with `rows`, which hold what Postgres chose; all else is as it was sent."""
     chosen = {row["id"]: row for row in rows}
-    return [_job_made(new, chosen[new.id]) for new in submitted if new.id in chosen]
+    return [_job_made(new, row) for new in submitted if (row := chosen.get(new.id)) is not None]
 
 
 def _job_made(new: NewJob, row: asyncpg.Record) -> Job:
     return Job(
-        id=new.id,
+        id=row["id"],
         task=new.task,
         module=new.module,
         status=Status.PENDING,
@@ -249,6 +249,15 @@ def _patterns(text: str) -> tuple[list[str] | None, str | None]:
 def _literally(text: str) -> str:
     """`text` as LIKE finds it: what stands for something else there stands for itself."""
     return re.sub(r"([\\%_])", r"\\\1", text)
+
+
+def finish_columns(ends: Sequence[Finish]) -> list[list[Any]]:
+    """The arrays that `finish` unnests."""
+    return columns(
+        (end.id, end.fence, end.transition.status, end.transition.failures, to_json(end.transition.result))
+        + (end.transition.result_url, error_json(end.transition.error), end.transition.delay_s)
+        for end in ends
+    )
 
 
 def step_columns(steps: Sequence[Step]) -> list[list[Any]]:

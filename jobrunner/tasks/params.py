@@ -1,6 +1,6 @@
 """What the params of the built-in tasks are made of."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, field_validator
@@ -34,6 +34,9 @@ Source = Annotated[
 
 The JSON Schema says `"format": "artifact"`: the dashboard's form lets people choose a file there.
 """
+
+
+_PLAIN = frozenset({str, int, float, bool, type(None)})
 
 
 class Params(BaseModel):
@@ -73,17 +76,19 @@ def check_urls(params: BaseModel, check: Callable[[str], None]) -> None:
 
 
 def _urls(value: object, path: str) -> Iterator[tuple[str, str]]:
-    if isinstance(value, str | int | float | None):
-        if isinstance(value, _File) and value.startswith("http"):
-            yield path, str(value)
+    if isinstance(value, _File) and value.startswith("http"):
+        yield path, str(value)
         return
-    parts: Iterator[tuple[object, object]] = iter(())
-    if isinstance(value, BaseModel | Mapping):
-        parts = iter(value) if isinstance(value, BaseModel) else iter(value.items())
+    parts: Iterable[tuple[object, object]] = ()
+    if isinstance(value, BaseModel):
+        parts = value
+    elif isinstance(value, Mapping):
+        parts = value.items()
     elif isinstance(value, list | tuple):
-        parts = iter(enumerate(value))
+        parts = enumerate(value)
     for name, part in parts:
-        yield from _urls(part, f"{path}.{name}")
+        if type(part) not in _PLAIN:  # mostly: a path is made for few
+            yield from _urls(part, f"{path}.{name}")
 
 
 def _check_text(value: str) -> None:

@@ -53,6 +53,8 @@ class Claims:
         self._suspected = suspected
         self._suspicion = suspicion
         self._unsure = False
+        self._named: UUID | None = None  # by the wake that ended our sleep
+        self._unheld: UUID | None = None  # a job that we took by its wake, which Redis has not been asked for yet
         self._holds_ms = {name: hold_ms(spec) for name, spec in tasks.items()}
         self.away_since: float | None = None
 
@@ -62,20 +64,34 @@ class Claims:
             return jobs, 0.0
         if self._suspicion:
             return await self._claim_suspects(free)
+        named, self._named = self._named, None
+        if named is not None and (jobs := await self._claim_ids([named])):
+            self._unheld = named
+            return jobs, 0.0
         try:
             claimed = await self._queue.claim(free, self._holds_ms)
             self.away_since = None
         except Unavailable as error:
             return await self._claim_without_redis(free, error)
-        ids = await self._ids(claimed.ids)
+        ours, self._unheld = self._unheld, None
+        ids = [each for each in await self._ids(claimed.ids) if each != ours]
         if not ids:
-            return [], claimed.next_due_s
-        await hit("claim.between")
-        jobs = await self._claim_rows(len(ids), ids)
-        emit("jobs.claimed", logging.DEBUG, jobs=len(jobs), free=free)
+            return [], 0.0 if claimed.ids else claimed.next_due_s
+        jobs = await self._claim_ids(ids)
         taken = {job.id for job in jobs}
         await self._return_others([each for each in ids if each not in taken])
         return jobs, 0.0
+
+    async def sleep(self, timeout_s: float) -> None:
+        """Until a push wakes us: the job that it names is taken next, before Redis is asked for more."""
+        woken = await self._queue.wait(timeout_s)
+        self._named = None if woken is None else _job_id(woken)
+
+    async def _claim_ids(self, ids: Sequence[UUID]) -> list[Job]:
+        await hit("claim.between")
+        jobs = await self._claim_rows(len(ids), ids)
+        emit("jobs.claimed", logging.DEBUG, jobs=len(jobs))
+        return jobs
 
     async def _claim_suspects(self, free: int) -> tuple[list[Job], float | None]:
         jobs = await self._claim_rows(free, None)

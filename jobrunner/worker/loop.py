@@ -87,9 +87,8 @@ class WorkerLoop:
         self._ends = Ends(runtime.store, runtime.queue, runtime.notices, self._lease)
         self._running: dict[UUID, Attempt] = {}
         self._attempts: set[asyncio.Task[None]] = set()
-        self._stuck = Stuck(self._slots)
+        self._stuck, self._stopping = Stuck(self._slots), Stopping()
         self._slot_free, self._hurry = asyncio.Event(), asyncio.Event()
-        self._stopping = Stopping()
         self._round_at = math.inf
         self.ready = asyncio.Event()
 
@@ -192,6 +191,9 @@ class WorkerLoop:
                 continue
             for job in jobs:
                 self._start(job)
+            if 0 < len(jobs) < free:  # that is all for now
+                for _ in ("the attempts", "their functions"):
+                    await asyncio.sleep(0)  # start before we look for more
             if not jobs:
                 if self._burst and not self._running and next_due_s != 0.0:
                     return
@@ -203,7 +205,7 @@ class WorkerLoop:
         if self._claims.away_since is not None or self._ward is not None:  # the wakes are for whom Redis gives jobs
             await self._stopping.pause(timeout_s)
             return
-        waking = await self._stopping.unless(self._queue.wait(timeout_s))
+        waking = await self._stopping.unless(self._claims.sleep(timeout_s))
         if not waking.cancelled() and isinstance(waking.exception(), Unavailable):
             await self._stopping.pause(claims.BACKOFF_S)
 
@@ -243,9 +245,8 @@ class WorkerLoop:
     # ---- what upkeep calls ---------------------------------------------------------------------
 
     def _cancel(self, ids: list[UUID]) -> None:
-        for each in ids:
-            if each in self._running:
-                self._running[each].stop("cancel")
+        for each in self._running.keys() & set(ids):
+            self._running[each].stop("cancel")
 
     async def _reborn(self) -> None:
         """Somebody declared this worker dead and has its jobs: drop everything, come back as another; a ward leaves."""

@@ -16,7 +16,9 @@ class Stopping(asyncio.Event):
         """Await it, or break it off when we are told to stop; either way its task has ended."""
         task, stopping = asyncio.create_task(awaited), asyncio.create_task(self.wait())
         await asyncio.wait([task, stopping], return_when=asyncio.FIRST_COMPLETED)
-        await end_tasks(task, stopping)
+        stopping.cancel()
+        if not task.done():
+            await end_tasks(task)
         return task
 
     async def pause(self, seconds: float) -> None:

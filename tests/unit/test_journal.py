@@ -1,7 +1,6 @@
 """What waits to be written into a job's log: bounded, clean, and honest about what is missing."""
 
 import json
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -99,7 +98,7 @@ def test_an_unknown_level_is_refused_in_words() -> None:
 
 
 def told(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    said = replace(logged(JOB, lines), at=(1, 1)).read()
+    said = logged(JOB, lines)._replace(at=(1, 1)).read()
     assert said is not None
     return [dict(each) for each in tellings("log", said)]
 

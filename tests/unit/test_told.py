@@ -1,6 +1,5 @@
 """What is news to the reader of a stream."""
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -30,7 +29,7 @@ def told(**changes: Any) -> Told:
 
 
 def later(change: Change) -> Change:
-    return replace(change, at=(5, 1))
+    return change._replace(at=(5, 1))
 
 
 def test_an_id_brings_back_what_its_reader_knows() -> None:
@@ -63,7 +62,7 @@ def test_only_what_is_newer_than_what_was_told_is_news(change: Change, news: boo
     known = told()
     assert (known.take(later(change)) is not None) == news
     assert known.at == (5, 1)
-    assert told().take(replace(change, at=(5, 0))) is None
+    assert told().take(change._replace(at=(5, 0))) is None
 
 
 def test_a_straggler_of_an_attempt_that_has_ended_is_no_news() -> None:

@@ -144,11 +144,11 @@ async def test_a_sleeper_wakes_upon_a_push(queue: Queue) -> None:
     sleeping = asyncio.create_task(queue.wait(60))
     await queue.push([entry()])
     async with asyncio.timeout(SOON_S):
-        assert await sleeping
+        assert await sleeping is not None
 
 
 async def test_a_sleeper_wakes_by_itself_when_its_time_is_over(queue: Queue) -> None:
-    assert not await queue.wait(0.01)
+    assert await queue.wait(0.01) is None
 
 
 async def waking(redis: ArqRedis) -> list[bytes]:
@@ -159,9 +159,23 @@ async def test_a_claim_that_leaves_something_due_wakes_the_next_worker(queue: Qu
     await queue.push([entry(), entry()])
     await redis.delete(WAKE)
     await queue.claim(1, HOLDS_MS)
-    assert await waking(redis) == [b"1"]
+    assert await waking(redis) == [b""]
+
+
+async def test_a_wake_names_a_job_that_is_due(queue: Queue) -> None:
+    first, later = entry(), entry(due_in_s=3600)
+    await queue.push([first, later])
+    assert await queue.wait(SOON_S) == str(first.id)
+    await queue.push([later])
+    assert await queue.wait(SOON_S) == ""
+
+
+async def test_wakes_that_nobody_waited_for_end_when_nothing_is_due(queue: Queue, redis: ArqRedis) -> None:
+    await queue.push([entry()])
     await queue.claim(1, HOLDS_MS)
-    assert await waking(redis) == [b"1"]
+    assert len(await waking(redis)) == 1
+    await queue.claim(1, HOLDS_MS)
+    assert await waking(redis) == []
 
 
 # ---- what upkeep asks --------------------------------------------------------------------------
