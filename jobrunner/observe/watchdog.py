@@ -7,6 +7,7 @@ worker for its wards) starts another when it ends; `jobrunner up` is one process
 import asyncio
 import faulthandler
 import logging
+import math
 import sys
 import threading
 import time
@@ -19,14 +20,18 @@ from jobrunner.events import emit
 _STALL_S = 1.0
 """A loop that stands still for longer delays everybody else's work: its culprit is logged."""
 
-_BEAT_S = 0.25
+_BEAT_S = 0.5
+"""Twice a second costs an idle worker little; each look wakes a thread."""
+
+_ARM_S = 2.0
+"""A countdown is a thread of its own: it is begun anew only so often, and lasts that much longer."""
 
 
 @asynccontextmanager
 async def watched(limit_s: float) -> AsyncIterator[None]:
     """Log what blocks this thread's event loop; where it is blocked for `limit_s`, dump all stacks and end the process.
 
-    `loop.beat` tells a few times a second how late the loop came round.
+    `loop.beat` tells twice a second how late the loop came round.
 
     The end comes from faulthandler's own thread in C, which needs no GIL: a catastrophic regular expression holds it.
     It counts a stopped process's time too: one that is continued after longer than `limit_s` ends.
@@ -44,9 +49,13 @@ async def watched(limit_s: float) -> AsyncIterator[None]:
 
 async def _beat(sampler: "_Sampler", limit_s: float) -> None:
     pause_s = min(_BEAT_S, limit_s / 4)
+    arm_s = min(_ARM_S, limit_s / 4)
+    armed = -math.inf
     while True:
-        faulthandler.dump_traceback_later(limit_s, exit=True)
         sampler.beat_at = time.monotonic()
+        if sampler.beat_at - armed >= arm_s:
+            armed = sampler.beat_at
+            faulthandler.dump_traceback_later(limit_s + arm_s, exit=True)
         await asyncio.sleep(pause_s)
         emit("loop.beat", logging.DEBUG, late_s=max(0.0, time.monotonic() - sampler.beat_at - pause_s))
 

@@ -11,7 +11,7 @@ import orjson
 from jobrunner.errors import PermanentError, UrlNotAllowed
 from jobrunner.job import Job
 from jobrunner.request import Request
-from jobrunner.store.rows import ProgressNote, Step, to_json
+from jobrunner.store.rows import Step, to_json
 from jobrunner.work import Artifact, Generated, Kind, Level
 from jobrunner.worker.journal import Log
 from jobrunner.worker.purchase import Purchase
@@ -74,8 +74,7 @@ class Context:
         if self._steps.closed:
             return
         fraction = min(1.0, max(0.0, fraction))
-        said = ProgressNote(self._job.id, self._job.fence, fraction, note[:_NOTE_CHARS])
-        self._tools.progress[self._job.id] = self._job, said
+        self._tools.progress.say(self._job, fraction, note[:_NOTE_CHARS])
 
     def preview(self, image: bytes | Path) -> None:
         if not self._steps.closed:
@@ -92,7 +91,7 @@ class Context:
     async def close(self) -> None:
         """From now on no step, write or artifact of this attempt goes through; what it has logged is written."""
         self._steps.closed = True
-        self._tools.progress.pop(self._job.id, None)
+        self._tools.progress.end(self._job)
         self._tools.previews.end(self._log)
         await self._tools.journal.end(self._log)
 

@@ -20,6 +20,7 @@ from jobrunner.redaction import redacted
 from jobrunner.store.logs import Line, Logs, Said
 from jobrunner.store.rows import storable
 from jobrunner.work import Level
+from jobrunner.worker.service import OnDemand
 
 WAITING = 100
 """How many lines of an attempt wait to be written; of more, the oldest are left out."""
@@ -73,7 +74,7 @@ class Log:
         return Said(self.job.id, self.job.fence, number, said_s, level, text, fields)
 
 
-class Journal:
+class Journal(OnDemand):
     """A service. Lines that Postgres did not take wait for the next round.
 
     No lease is asked for: a line says what its attempt did, and none is written once that has a successor.
@@ -83,6 +84,7 @@ class Journal:
     every_s = 0.5
 
     def __init__(self, logs: Logs, changes: Changes) -> None:
+        super().__init__()
         self._logs = logs
         self._changes = changes
         self._waiting: dict[Log, None] = {}
@@ -92,6 +94,11 @@ class Journal:
         """Raises ValueError for a level that there is not."""
         log.say(level, message, fields or {})
         self._waiting[log] = None
+        self.came()
+
+    @property
+    def waits(self) -> bool:
+        return bool(self._waiting)
 
     async def run_once(self) -> None:
         async with self._writing:

@@ -30,11 +30,12 @@ from jobrunner.worker.ends import Ends
 from jobrunner.worker.lease import Lease
 from jobrunner.worker.prune import Prune
 from jobrunner.worker.pulse import Pulse
+from jobrunner.worker.service import Service, forever
 from jobrunner.worker.stopping import Stopping
 from jobrunner.worker.stuck import Stuck
 from jobrunner.worker.sweep import Sweep
 from jobrunner.worker.tools import Tools
-from jobrunner.worker.upkeep import Adopt, Heartbeat, Progress, Reconcile, Rescue, Service, forever, hold_ms
+from jobrunner.worker.upkeep import Adopt, Heartbeat, Reconcile, Rescue, hold_ms
 from jobrunner.worker.vitals import Vitals
 from jobrunner.worker.wards import Ward, Wards, slots_of
 
@@ -145,7 +146,7 @@ class WorkerLoop:
                 await end_tasks(*running)
 
     def _services(self) -> list[Service]:
-        runtime, lease = self._runtime, self._lease
+        runtime, lease, tools = self._runtime, self._lease, self._tools
         heartbeat = Heartbeat(
             lease,
             in_flight=lambda: len(self._running),
@@ -154,8 +155,7 @@ class WorkerLoop:
             died=self._reborn,
             beat=self._beat,
         )
-        own: list[Service] = [heartbeat, self._counting, Progress(self._tools)]
-        own += [self._tools.journal, self._tools.previews]
+        own: list[Service] = [heartbeat, self._counting, tools.progress, tools.journal, tools.previews]
         if self._ward is not None or self._guest:
             return own
         holds_ms = {name: hold_ms(spec) for name, spec in self._tasks.items()}

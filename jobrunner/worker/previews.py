@@ -13,18 +13,20 @@ from jobrunner.errors import PermanentError, Unavailable
 from jobrunner.media.pictures import ImageInfo, picture
 from jobrunner.worker.journal import Journal, Log
 from jobrunner.worker.lease import Lease
+from jobrunner.worker.service import OnDemand
 
 MOST_PIXELS = 1024
 """Of a side."""
 
 
-class Previews:
+class Previews(OnDemand):
     """A service. It works while the lease lasts: another worker may show the job's pictures after that."""
 
     name = "previews"
     every_s = 0.5
 
     def __init__(self, shelf: previews.Previews, lease: Lease, changes: Changes, journal: Journal) -> None:
+        super().__init__()
         self._shelf = shelf
         self._lease = lease
         self._changes = changes
@@ -37,12 +39,18 @@ class Previews:
         """`log` is of the attempt that shows it; it hears of a picture that cannot be shown."""
         self._waiting[log] = image
         self._live.add(log)
+        self.came()
 
     def end(self, log: Log) -> None:
         """Its attempt ends, and what it showed goes."""
         if log in self._live:
             self._live.discard(log)
             self._over.add(log.job.id)
+            self.came()
+
+    @property
+    def waits(self) -> bool:
+        return bool(self._waiting or self._over)
 
     async def run_once(self) -> None:
         if not self._lease.lasts:

@@ -17,7 +17,7 @@ from jobrunner.runtime import Runtime
 from jobrunner.store import keeping
 from jobrunner.store.artifacts import FileArtifacts
 from jobrunner.store.postgres import Store
-from jobrunner.store.rows import ProgressNote, StepWrite
+from jobrunner.store.rows import StepWrite
 from jobrunner.work import Artifact, Kind
 from jobrunner.worker.breaker import Breakers
 from jobrunner.worker.hints import Hints
@@ -25,6 +25,7 @@ from jobrunner.worker.journal import Journal
 from jobrunner.worker.lease import Lease
 from jobrunner.worker.listings import Listings
 from jobrunner.worker.previews import Previews
+from jobrunner.worker.progress import Progress
 from jobrunner.worker.receivers import Receivers
 
 
@@ -43,8 +44,8 @@ class Tools:
     hooks: Hooks
     journal: Journal
     previews: Previews
+    progress: Progress
     hints: Hints = field(default_factory=Hints)
-    progress: dict[UUID, tuple[Job, ProgressNote]] = field(default_factory=dict)
     spooled: set[tuple[UUID, int]] = field(default_factory=set)
     breakers: Breakers = field(default_factory=Breakers)
     listings: Listings = field(default_factory=Listings)
@@ -67,6 +68,7 @@ class Tools:
             hooks=runtime.hooks,
             journal=journal,
             previews=Previews(notices.previews, lease, notices.changes, journal),
+            progress=Progress(runtime.store, lease, notices.changes),
         )
 
     async def keep(self, path: Path, job: Job, kind: Kind | None) -> Artifact:

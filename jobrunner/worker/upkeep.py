@@ -1,17 +1,13 @@
-"""What every worker does beside its jobs: keep its lease, rescue others' jobs, keep Redis true, take in foreign rows.
-
-Each service is a `run_once`; `forever` calls it at its interval and sits outages out.
-"""
+"""What workers do beside their jobs: keep their lease, rescue others' jobs, keep Redis true, take in foreign rows."""
 
 import asyncio
 import logging
-import random
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 from uuid import UUID
 
-from jobrunner.broker.changes import moved, progressed
+from jobrunner.broker.changes import moved
 from jobrunner.broker.queue import Entry, Queue, now_ms
 from jobrunner.broker.stream import ENDED, Notices
 from jobrunner.broker.telling import entry_of
@@ -21,9 +17,8 @@ from jobrunner.errors import InvalidParams, Unavailable
 from jobrunner.events import emit
 from jobrunner.job import Job, Status
 from jobrunner.store.postgres import Store
-from jobrunner.store.rows import Active, storable
+from jobrunner.store.rows import Active
 from jobrunner.worker.lease import Lease
-from jobrunner.worker.tools import Tools
 
 HOLD_GRACE_S = 30
 """An id is held in Redis this much longer than its hard timeout; the rescue, which knows by the lease, is quicker."""
@@ -34,34 +29,6 @@ _BREATH_S = 0.05
 
 _SETTLED_S = 5.0
 """Rows younger than this are on their way into Redis: a claim or a push is under way."""
-
-
-class Service(Protocol):
-    @property
-    def name(self) -> str: ...
-    @property
-    def every_s(self) -> float: ...
-    async def run_once(self) -> None: ...
-
-
-@runtime_checkable
-class Woken(Service, Protocol):
-    """One that something may wake before its time."""
-
-    async def rest(self, timeout_s: float) -> None: ...
-
-
-async def forever(service: Service) -> None:
-    """Run until cancelled. An error of one round is reported and the next round tries again."""
-    rest = service.rest if isinstance(service, Woken) else asyncio.sleep
-    while True:
-        try:
-            await service.run_once()
-        except Unavailable as error:
-            emit("upkeep.waits", logging.WARNING, service=service.name, error=str(error))
-        except Exception as error:  # noqa: BLE001  # a service that ended would be missed only when it is needed
-            emit("upkeep.failed", logging.ERROR, service=service.name, exception=error)
-        await rest(service.every_s * random.uniform(0.9, 1.1))  # noqa: S311  # spreads the workers
 
 
 def hold_ms(spec: TaskSpec[Any, Any]) -> int:
@@ -222,20 +189,3 @@ class Adopt:
             message = f"{spec.name}: its params model broke: {type(error).__name__}: {error}"
             return {"code": "invalid_params", "message": message, "retryable": False}
         return spec.module, spec.retries
-
-
-class Progress:
-    """Writes the last word of each task about its progress; a thousand a second become one statement."""
-
-    name = "progress"
-    every_s = 0.5
-
-    def __init__(self, tools: Tools) -> None:
-        self._tools = tools
-
-    async def run_once(self) -> None:
-        said = list(self._tools.progress.values())
-        if said and self._tools.lease.lasts:
-            self._tools.progress.clear()
-            await self._tools.store.save_progress(self._tools.lease.worker, [note for _, note in said])
-            self._tools.changes.tell(progressed(job, note.fraction, storable(note.note)) for job, note in said)

@@ -201,6 +201,7 @@ class World:
             hooks=Hooks(Net(), Settings()),
             journal=me,
             previews=me,
+            progress=me,
             breakers=self.breakers,
         )
         fence = 2 if self.rows else 1

@@ -20,7 +20,7 @@ from jobrunner.broker.connection import make_redis
 from jobrunner.events import subscribe
 from jobrunner.runtime import Runtime, opened
 from jobrunner.settings import Settings
-from jobrunner.worker.upkeep import Progress
+from jobrunner.worker.progress import Progress
 from tests.faults.proxy import Proxy
 from tests.integration.api.conftest import problem, working
 from tests.integration.api.playing import submit_play

@@ -21,7 +21,7 @@ from jobrunner.runtime import Runtime, opened
 from jobrunner.settings import Settings
 from jobrunner.worker.journal import Journal
 from jobrunner.worker.previews import Previews
-from jobrunner.worker.upkeep import Progress
+from jobrunner.worker.progress import Progress
 from tests.faults.proxy import Proxy
 from tests.hostile.pictures import png
 from tests.integration.api.conftest import problem, submit, working
