@@ -1,6 +1,7 @@
 """A bench's process, `python -m jobrunner.bench.child`: told on stdin which part to play and with which settings.
 
-It says on stdout when it is ready, and at its end what it counted; each in one line of JSON.
+It says on stdout when it is ready, a worker then how many jobs ended with each batch, and at its end what it counted;
+each in one line of JSON.
 """
 
 import asyncio
@@ -20,58 +21,73 @@ from jobrunner.api import serving
 from jobrunner.bench import tasks
 from jobrunner.errors import JobrunnerError
 from jobrunner.events import Event, subscribe
-from jobrunner.observe import collect_rarely
+from jobrunner.observe import collect_rarely, watched
 from jobrunner.runtime import opened
 from jobrunner.sandbox import app as sandbox
 from jobrunner.sandbox.faults import Rule
 from jobrunner.settings import Settings, load
 from jobrunner.worker.loop import WorkerLoop
+from jobrunner.worker.pulse import Pulse
 
 Order = Mapping[str, Any]
 Report = dict[str, Any]
 
 
-class Batches:
-    """Hears the sizes of this process' batches, by the event that tells of them; `over` once `jobs` have ended."""
+class Ears:
+    """Hears this process' batches, by the event that tells of them, and how late its loop and its lease are."""
 
-    def __init__(self, over: asyncio.Event, jobs: int | None = None) -> None:
-        self.sizes = defaultdict[str, list[int]](list)
-        self._over = over
-        self._jobs = jobs
+    def __init__(self, worker: WorkerLoop | None = None) -> None:
+        self._worker = worker
+        self._sizes = defaultdict[str, list[int]](list)
+        self._loop_late_s = 0.0
+        self._lease_late = 0
 
     def __call__(self, event: Event) -> None:
-        if event.name in {"jobs.submitted", "jobs.claimed", "jobs.finished"}:
-            self.sizes[event.name].append(event.fields["jobs"])
-            if sum(self.sizes["jobs.finished"]) == self._jobs:
-                self._over.set()
+        match event.name:
+            case "jobs.submitted" | "jobs.claimed":
+                self._sizes[event.name].append(event.fields["jobs"])
+            case "jobs.finished":
+                self._sizes[event.name].append(event.fields["jobs"])
+                _say(finished=event.fields["jobs"], at=time.monotonic())
+            case "loop.beat":
+                self._loop_late_s = max(self._loop_late_s, event.fields["late_s"])
+                self._lease_late += self._worker is not None and _late(self._worker.pulse())
+
+    def report(self) -> Report:
+        """`lease_late`: at how many of the loop's beats, a few a second, the lease had run out."""
+        return {"batches": self._sizes, "loop_late_s": self._loop_late_s, "lease_late": self._lease_late}
+
+
+def _late(pulse: Pulse) -> bool:
+    return pulse.lease_age_s > pulse.lease_s
 
 
 async def work(settings: Settings, order: Order, stopped: asyncio.Event) -> Report:
-    """Run `jobs` jobs, and end."""
-    batches = Batches(stopped, order["jobs"])
-    with subscribe(batches):
-        async with (
-            opened(settings) as runtime,
-            tasks.calling(runtime.net, order["sandbox_url"], order["jobs"]),
-            asyncio.TaskGroup() as group,
-        ):
-            worker = WorkerLoop(runtime, guest=True)
+    async with (
+        opened(settings) as runtime,
+        tasks.calling(runtime.net, order["sandbox_url"], settings.worker.max_jobs),
+        asyncio.TaskGroup() as group,
+    ):
+        worker = WorkerLoop(runtime, guest=True)
+        ears = Ears(worker)
+        with subscribe(ears):
             group.create_task(worker.run())
             await worker.ready.wait()
-            _say(ready=time.monotonic())
-            await stopped.wait()
-            ended = time.monotonic()
+            async with watched(settings.worker.watchdog_s):
+                _say(ready=time.monotonic())
+                await stopped.wait()
             worker.stop()
-    return {"ended": ended, "moments": tasks.moments, "batches": batches.sizes}
+    return {"moments": tasks.moments, **ears.report()}
 
 
 async def serve(settings: Settings, _order: Order, stopped: asyncio.Event) -> Report:
-    batches = Batches(stopped)
-    with subscribe(batches):
-        async with opened(settings) as runtime, serving(runtime) as url:
-            _say(ready=time.monotonic(), url=url)
-            await stopped.wait()
-    return {"batches": batches.sizes}
+    ears = Ears()
+    async with opened(settings) as runtime, serving(runtime) as url:
+        with subscribe(ears):
+            async with watched(settings.worker.watchdog_s):
+                _say(ready=time.monotonic(), url=url)
+                await stopped.wait()
+    return ears.report()
 
 
 async def stand_in(_settings: Settings, order: Order, stopped: asyncio.Event) -> Report:

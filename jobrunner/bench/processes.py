@@ -5,12 +5,13 @@ import contextlib
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 import orjson
 
+from jobrunner.broker.connection import end_tasks
 from jobrunner.embedded.launch import Tied
 from jobrunner.errors import Unavailable
 from jobrunner.settings import Settings, revealed
@@ -29,11 +30,32 @@ class Child:
         self._part = part
         self.said = said
 
-    async def report(self, *, stop: bool = True) -> dict[str, Any]:
-        """What it counted. `stop` False: it ends by itself. Raises Unavailable if it ended without a word."""
-        if stop:
-            self._process.send_signal(signal.SIGTERM)
+    async def finished(self) -> tuple[int, float]:
+        """Of a worker: how many jobs ended with its next batch, and when by CLOCK_MONOTONIC. Raises Unavailable."""
+        said = await _line(self._process, self._part)
+        return said["finished"], said["at"]
+
+    async def report(self) -> dict[str, Any]:
+        """End it. What it counted. Raises Unavailable if it ended without a word."""
+        self._process.send_signal(signal.SIGTERM)
         return await _line(self._process, self._part)
+
+
+async def all_ended(workers: Sequence[Child], jobs: int) -> float:
+    """When the last of `jobs` jobs had ended, whichever of these workers ran which. Raises Unavailable."""
+    hearing = {asyncio.create_task(each.finished()): each for each in workers}
+    last = 0.0
+    try:
+        while jobs > 0:
+            heard, _ = await asyncio.wait(hearing, return_when=asyncio.FIRST_COMPLETED)
+            for each in heard:
+                worker = hearing.pop(each)
+                finished, at = each.result()
+                jobs, last = jobs - finished, max(last, at)
+                hearing[asyncio.create_task(worker.finished())] = worker
+    finally:
+        await end_tasks(*hearing)
+    return last
 
 
 @asynccontextmanager

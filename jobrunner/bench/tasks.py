@@ -1,5 +1,6 @@
-"""What a bench's jobs do: nothing, or one slow call. Each leaves the moments at which it began and ended."""
+"""What a bench's jobs do: nothing, one slow call, or a short wait. Each leaves the moments when it began and ended."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,6 +14,9 @@ from jobrunner.runtime import SANDBOX_KEY, SANDBOX_PREFIXES
 
 moments: list[tuple[int, float, float]] = []
 """(number, began, ended) of each job that this process ran, by CLOCK_MONOTONIC, which all processes here share."""
+
+PAUSE_S = 0.02
+"""How long `bench_pause` takes."""
 
 _CALL_S = 60.0
 _api: list[ClientSession] = []
@@ -41,6 +45,15 @@ async def bench_call(_ctx: TaskContext, params: Numbered) -> Nothing:
     began = time.monotonic()
     async with _api[0].get("models") as answer:
         await answer.read()
+    moments.append((params.number, began, time.monotonic()))
+    return Nothing()
+
+
+@task(module="bench")
+async def bench_pause(_ctx: TaskContext, params: Numbered) -> Nothing:
+    """Wait for a moment, of nobody."""
+    began = time.monotonic()
+    await asyncio.sleep(PAUSE_S)
     moments.append((params.number, began, time.monotonic()))
     return Nothing()
 

@@ -4,8 +4,9 @@ import asyncio
 import statistics
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import chain, repeat
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -13,9 +14,9 @@ import orjson
 
 from jobrunner.bench import tasks
 from jobrunner.bench.gauges import Cost, Gauges, between
-from jobrunner.bench.load import post
+from jobrunner.bench.load import Taken, post
 from jobrunner.bench.plot import Moments, in_flight
-from jobrunner.bench.processes import Child, started
+from jobrunner.bench.processes import Child, all_ended, started
 from jobrunner.declare import SubmitOptions, TaskSpec
 from jobrunner.runtime import opened
 from jobrunner.settings import Settings
@@ -29,6 +30,13 @@ _AT_ONCE = 100
 _SEQUENCE = 500
 _PICKUPS = 200
 _PAUSE_S = 0.03
+_CROWDS = (1, 2, 4, 8)
+_SLOTS_IN_CROWD = 10
+_BURST = 25
+"""So many times as many jobs come in a burst: 50,000 unless the command line says otherwise."""
+_BURST_CONNECTIONS = 500
+_BURST_LEASE_S = 3.0
+"""Renewed every second: a burst is over before one of usual length would run out."""
 _OPTIONS = SubmitOptions(metadata={"bench": True})
 
 
@@ -49,11 +57,23 @@ class Outcome:
     commands: int = 0
     moments: Moments = ()
 
-    def heard(self, process: str, child: Child, report: Mapping[str, Any]) -> None:
-        """What one of our processes counted since it was ready."""
-        self.cpu_s[process] = report["cpu_s"] - child.said["cpu_s"]
-        self.peak_mib[process] = report["peak_mib"]
-        self.batches |= {name: statistics.mean(sizes) for name, sizes in report.get("batches", {}).items() if sizes}
+    async def ended(self, process: str, *children: Child) -> list[dict[str, Any]]:
+        """End these processes of ours. What each counted since it was ready."""
+        reports = await asyncio.gather(*(child.report() for child in children))
+        self.cpu_s[process] = sum(
+            report["cpu_s"] - child.said["cpu_s"] for child, report in zip(children, reports, strict=True)
+        )
+        self.peak_mib[process] = max(report["peak_mib"] for report in reports)
+        for name in dict.fromkeys(chain(*(report.get("batches", ()) for report in reports))):
+            self.batches[name] = statistics.mean(chain(*(report["batches"].get(name, ()) for report in reports)))
+        return reports
+
+    async def worked(self, jobs: int, *workers: Child) -> list[dict[str, Any]]:
+        """Once that many jobs have ended in these workers, whichever ran which, end the workers, too."""
+        self.wall_s = await all_ended(workers, jobs) - max(worker.said["ready"] for worker in workers)
+        reports = await self.ended("worker", *workers)
+        self.moments = [moment for report in reports for moment in report["moments"]]
+        return reports
 
     def paid(self, cost: Cost) -> None:
         self.cpu_s |= cost.cpu_s
@@ -73,15 +93,17 @@ class Bench:
         yield outcome
         outcome.paid(between(before, await self.gauges.read()))
 
-    def with_slots(self, slots: int) -> Settings:
-        return self.settings.model_copy(update={"worker": self.settings.worker.model_copy(update={"max_jobs": slots})})
+    def worker(self, slots: int, *, sandbox_url: str | None = None, **more: Any) -> AbstractAsyncContextManager[Child]:
+        """A worker process; `more` are keys of the settings' table `worker`."""
+        table = self.settings.worker.model_copy(update={"max_jobs": slots, **more})
+        return started("worker", self.settings.model_copy(update={"worker": table}), sandbox_url=sandbox_url)
 
 
 async def drain(bench: Bench) -> Outcome:
     """Jobs that do nothing, submitted before the worker starts."""
     await _submitted(bench, tasks.bench_nothing)
-    async with bench.metered("drain", bench.jobs) as outcome:
-        await _worked(bench, outcome, _SLOTS, None)
+    async with bench.metered("drain", bench.jobs) as outcome, bench.worker(_SLOTS) as worker:
+        await outcome.worked(bench.jobs, worker)
     outcome.figures["jobs/s"] = bench.jobs / outcome.wall_s
     outcome.figures["worker us/job"] = outcome.cpu_s["worker"] / bench.jobs * 1e6
     return outcome
@@ -93,9 +115,10 @@ async def fanout(bench: Bench) -> Outcome:
         sandbox = started("sandbox", bench.settings, directory=directory, call_s=CALL_S)
         async with sandbox as slow:
             await _submitted(bench, tasks.bench_call)
-            async with bench.metered("fanout", bench.jobs) as outcome:
-                await _worked(bench, outcome, bench.jobs, slow.said["url"])
-            outcome.heard("sandbox", slow, await slow.report())
+            called = bench.worker(bench.jobs, sandbox_url=slow.said["url"])
+            async with bench.metered("fanout", bench.jobs) as outcome, called as worker:
+                await outcome.worked(bench.jobs, worker)
+            await outcome.ended("sandbox", slow)
     outcome.figures[f"makespan s (ideal {CALL_S:g})"] = outcome.wall_s
     outcome.figures["most in flight"] = max(count for _, count in in_flight(outcome.moments))
     return outcome
@@ -105,15 +128,16 @@ async def latency(bench: Bench) -> Outcome:
     """From the submit's call to the function's first line, one job at a time and an idle worker."""
     submits = min(bench.jobs, _PICKUPS)
     asked = list[float]()
-    async with bench.metered("latency", submits) as outcome:
-        worker = started("worker", bench.with_slots(_SLOTS), jobs=submits, sandbox_url=None)
-        async with opened(bench.settings) as runtime, worker as child:
-            for number in range(submits):
-                await asyncio.sleep(_PAUSE_S)
-                asked.append(time.monotonic())
-                await runtime.client.submit(tasks.bench_nothing, tasks.Numbered(number=number), _OPTIONS)
-            report = await child.report(stop=False)
-    _read_worker(outcome, child, report)
+    async with (
+        bench.metered("latency", submits) as outcome,
+        opened(bench.settings) as runtime,
+        bench.worker(_SLOTS) as worker,
+    ):
+        for number in range(submits):
+            await asyncio.sleep(_PAUSE_S)
+            asked.append(time.monotonic())
+            await runtime.client.submit(tasks.bench_nothing, tasks.Numbered(number=number), _OPTIONS)
+        await outcome.worked(submits, worker)
     waits_s = sorted(began - asked[number] for number, began, _ in outcome.moments)
     outcome.figures |= _percentiles(waits_s)
     return outcome
@@ -121,14 +145,12 @@ async def latency(bench: Bench) -> Outcome:
 
 async def front(bench: Bench) -> Outcome:
     """POST /v1/jobs over 64 connections to one server process; no worker runs."""
-    body = orjson.dumps({"task": "bench_nothing", "params": {"number": 0}, "metadata": {"bench": True}})
-    async with bench.metered("front", bench.jobs) as outcome, started("API", bench.settings) as child:
-        begun = time.monotonic()
-        took_s = sorted(await post(child.said["url"], "/v1/jobs", iter([body] * bench.jobs), connections=_CONNECTIONS))
-        outcome.wall_s = time.monotonic() - begun
-        outcome.heard("API", child, await child.report())
-    outcome.figures["accepted/s"] = bench.jobs / outcome.wall_s
-    outcome.figures |= _percentiles(took_s)
+    async with bench.metered("front", bench.jobs) as outcome, started("API", bench.settings) as api:
+        taken = await _posted(api, bench.jobs, _CONNECTIONS)
+        outcome.wall_s = taken.wall_s
+        await outcome.ended("API", api)
+    outcome.figures["accepted/s"] = bench.jobs / taken.wall_s
+    outcome.figures |= _percentiles(sorted(taken.took_s))
     return outcome
 
 
@@ -144,12 +166,48 @@ async def submit(bench: Bench) -> Outcome:
     return outcome
 
 
+async def crowd(bench: Bench) -> Outcome:
+    """Jobs of 20 ms on one queue, by more and more workers of ten slots; each worker has as many to run.
+
+    The costs are those of most workers; all are counted from a worker's start to its end.
+    """
+    figures: dict[str, float] = {}
+    for workers in _CROWDS:
+        outcome = await _crowded(bench, workers)
+        figures[f"jobs/s by {workers}"] = outcome.jobs / outcome.wall_s
+        if workers in {_CROWDS[0], _CROWDS[-1]}:
+            figures[f"Redis round trips/job by {workers}"] = outcome.round_trips / outcome.jobs
+            figures[f"commits/job by {workers}"] = outcome.commits / outcome.jobs
+    outcome.figures = figures
+    return outcome
+
+
+async def burst(bench: Bench) -> Outcome:
+    """Submits over 500 HTTP connections, as fast as one server process takes them, while one worker runs them."""
+    jobs = bench.jobs * _BURST
+    async with (
+        bench.metered("burst", jobs) as outcome,
+        started("API", bench.settings) as api,
+        bench.worker(_SLOTS, lease_s=_BURST_LEASE_S) as worker,
+    ):
+        taken, worked = await asyncio.gather(_posted(api, jobs, _BURST_CONNECTIONS), outcome.worked(jobs, worker))
+        reports = [*worked, *await outcome.ended("API", api)]
+    outcome.figures["accepted/s"] = jobs / taken.wall_s
+    outcome.figures["shed"] = taken.shed
+    outcome.figures |= {f"{process} MiB at most": peak for process, peak in outcome.peak_mib.items()}
+    outcome.figures["loop late ms at most"] = max(report["loop_late_s"] for report in reports) * 1000
+    outcome.figures["lease late"] = sum(report["lease_late"] for report in worked)
+    return outcome
+
+
 WORKLOADS: Mapping[str, Callable[[Bench], Awaitable[Outcome]]] = {
     "drain": drain,
     "fanout": fanout,
     "latency": latency,
     "front": front,
     "submit": submit,
+    "crowd": crowd,
+    "burst": burst,
 }
 
 
@@ -170,15 +228,19 @@ async def _submitted(bench: Bench, task: TaskSpec[Any, Any], jobs: int | None = 
         return time.monotonic() - begun
 
 
-async def _worked(bench: Bench, outcome: Outcome, slots: int, sandbox_url: str | None) -> None:
-    """Let one worker run all that is pending, and end."""
-    worker = started("worker", bench.with_slots(slots), jobs=bench.jobs, sandbox_url=sandbox_url)
-    async with worker as child:
-        report = await child.report(stop=False)
-    _read_worker(outcome, child, report)
+async def _posted(api: Child, jobs: int, connections: int) -> Taken:
+    body = orjson.dumps({"task": "bench_nothing", "params": {"number": 0}, "metadata": {"bench": True}})
+    return await post(api.said["url"], "/v1/jobs", repeat(body, jobs), connections=connections)
 
 
-def _read_worker(outcome: Outcome, child: Child, report: Mapping[str, Any]) -> None:
-    outcome.heard("worker", child, report)
-    outcome.wall_s = report["ended"] - child.said["ready"]
-    outcome.moments = report["moments"]
+async def _crowded(bench: Bench, workers: int) -> Outcome:
+    jobs = max(1, bench.jobs // _CROWDS[-1]) * workers
+    async with bench.metered("crowd", jobs) as outcome, AsyncExitStack() as stack:
+        runtime = await stack.enter_async_context(opened(bench.settings))
+        starting = (stack.enter_async_context(bench.worker(_SLOTS_IN_CROWD)) for _ in range(workers))
+        crew = await asyncio.gather(*starting)
+        await runtime.client.submit_many(
+            [(tasks.bench_pause, tasks.Numbered(number=number), _OPTIONS) for number in range(jobs)]
+        )
+        await outcome.worked(jobs, *crew)
+    return outcome

@@ -14,6 +14,7 @@ from jobrunner.bench.plot import svg
 from jobrunner.bench.workloads import WORKLOADS, Bench, Outcome
 from jobrunner.cli.process import Signals, data_dir_option, json_option, run, settings_of
 from jobrunner.cli.showing import console, to_json
+from jobrunner.settings import Settings
 
 _BATCHES = {"jobs.submitted": "submit", "jobs.claimed": "claim", "jobs.finished": "finish"}
 
@@ -29,17 +30,16 @@ _COLUMNS = ("workload", "jobs", "measured", "CPU", "Redis round trips/job", "com
 def bench(jobs: int, workload: str, out: Path, as_json: bool, data_dir: Path | None) -> None:
     """Measure this machine: throughput, latency, and what limits them.
 
-    Uses the servers that are set, or run on the data directory, or starts embedded ones. Its jobs have a queue of
-    their own and go when it is over; the sandbox is the slow API. In-flight plots (SVG) are left in the folder --out.
+    Uses the servers that are set, or run on the data directory, or starts embedded ones. The jobs of each workload have
+    a queue of their own and go when it is over; a burst is 25 times --jobs. The sandbox is the slow API. In-flight
+    plots (SVG) are left in the folder --out.
     """
     settings = settings_of(data_dir)
     chosen = list(WORKLOADS) if workload == "all" else [workload]
 
     async def program(_signals: Signals) -> list[Outcome]:
         async with found(settings) as servers:
-            here = guest(servers)
-            async with measured(here) as gauges:
-                return [await WORKLOADS[name](Bench(here, Gauges(*gauges), jobs)) for name in chosen]
+            return [await _measured(name, guest(servers), jobs) for name in chosen]
 
     outcomes = run(program)
     plots = _plotted(outcomes, out)
@@ -49,6 +49,11 @@ def bench(jobs: int, workload: str, out: Path, as_json: bool, data_dir: Path | N
     console().print(_table(outcomes))
     for plot in plots:
         console().print(f"In flight over time: {plot}")
+
+
+async def _measured(workload: str, settings: Settings, jobs: int) -> Outcome:
+    async with measured(settings) as gauges:
+        return await WORKLOADS[workload](Bench(settings, Gauges(*gauges), jobs))
 
 
 def _shown(outcome: Outcome) -> dict[str, Any]:
