@@ -33,6 +33,10 @@ class Batcher(Generic[T, R]):
             self._runner = asyncio.create_task(self._run(), name="batch", context=Context())
         return await future
 
+    def __len__(self) -> int:
+        """How many wait for the batch under way to end."""
+        return len(self._waiting)
+
     async def drain(self) -> None:
         """Wait until all that was added has been flushed."""
         while self._runner is not None and not self._runner.done():

@@ -121,7 +121,7 @@ PROBLEMS: Final[tuple[Code, ...]] = (
     _answered(
         "unavailable",
         503,
-        "Postgres, or another server that is needed, is away.",
+        "Postgres, or another server that is needed, is away; or more jobs come in than it can write down.",
         "Send it again after `Retry-After` seconds.",
     ),
 )

@@ -33,6 +33,10 @@ from jobrunner.job import Job, job_json
 
 IDEMPOTENCY_KEY = "Idempotency-Key"
 
+MOST_WAITING = 5000
+"""Submissions that wait for Postgres: a second's worth, and a few megabytes. Who comes then would wait longer than
+callers do, and be kept when nobody listens any more."""
+
 
 class Jobs:
     def __init__(self, client: Client, waits: Waits, seats: Seats) -> None:
@@ -119,6 +123,11 @@ class Jobs:
 
 async def take(client: Client, seats: Seats, caller: Caller, asked: Submission) -> Job:
     """What every submission goes through, alone or in a batch. Raises RequestError, Unavailable."""
+    if client.waiting_submits >= MOST_WAITING:
+        raise Unavailable(
+            f"More jobs come in than Postgres can write down: {MOST_WAITING:,} wait already. This one was not kept.",
+            retry_after_s=1.0,
+        )
     spec = client.task(asked.task)
     params = owned_params(caller, spec, asked.params)
 

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from contextvars import Context
+from itertools import chain
 from typing import Any, NamedTuple, cast
 from uuid import UUID
 
@@ -151,6 +152,7 @@ class Changes:
         self._redis = redis
         self._blocking = blocking
         self._append = redis.register_script(_APPEND)
+        self._coming: list[Iterable[Change]] = []
         self._untold: deque[Change] = deque(maxlen=HELD)
         self._telling: asyncio.Task[None] | None = None
         self._resumed: Batcher[tuple[str, Position], list[Change] | None] = Batcher(self._since)
@@ -170,14 +172,21 @@ class Changes:
     # ---- writing -------------------------------------------------------------------------------
 
     def tell(self, changes: Iterable[Change]) -> None:
-        """Append what Postgres has committed: soon, in order, in one call for all that came during the last one."""
-        self._untold.extend(changes)
-        if self._untold and (self._telling is None or self._telling.done()):
+        """Append what Postgres has committed: soon, in order, in one call for all that came during the last one.
+
+        `changes` may make them as they are asked for, which happens only then.
+        """
+        self._coming.append(changes)
+        if self._telling is None or self._telling.done():
             self._telling = asyncio.create_task(self._tell(), name="tell changes", context=Context())
 
     async def _tell(self) -> None:
-        while self._untold:
+        while self._coming or self._untold:
             await asyncio.sleep(_BREATH_S)
+            coming, self._coming = self._coming, []
+            self._untold.extend(chain.from_iterable(coming))
+            if not self._untold:
+                return
             page = [self._untold.popleft() for _ in range(min(_PAGE, len(self._untold)))]
             arguments = [part for each in page for part in (each.job_id, each.kind, each.data)]
             try:

@@ -96,6 +96,11 @@ class Client:
         """See `Submits.one`."""
         return await self._submits.one(spec, params, options, caller_user=caller_user, id=id)
 
+    @property
+    def waiting_submits(self) -> int:
+        """See `Submits.waiting`."""
+        return self._submits.waiting
+
     async def submit_many(self, asked: Sequence[Asked]) -> list[Job | RequestError]:
         """See `Submits.many`."""
         return await self._submits.many(asked)

@@ -64,7 +64,14 @@ class Comparison:
     disagreements: Sequence[Disagreement]
 
 
-def disagreement(row: Active | Looked | None, due_ms: float | None) -> Kind | None:
+def agree(active: Active, due_ms: float | None, *, now: float) -> bool:
+    """Whether they do at first sight, which is quick; where not, `disagreement` tells by the whole row. Pure."""
+    if due_ms is None:
+        return False
+    return due_ms > now if active.due_ms is None else due_ms == active.due_ms
+
+
+def disagreement(row: Looked | None, due_ms: float | None) -> Kind | None:
     """How the row and what Redis holds of it do not go together. Pure.
 
     Suspects wait for a ward, which asks Postgres: when Redis has them due means nothing.
@@ -89,8 +96,9 @@ async def compare(store: Store, queue: Queue) -> Comparison:
     held: dict[str, Held] = {}
     async for entries in queue.entries.pages():
         held |= entries
-    rows = {str(row.id): row for row in await _active(store, queue.name)}
-    odd = [job_id for job_id in held.keys() | rows.keys() if disagreement(rows.get(job_id), _due_ms(held, job_id))]
+    now, active = now_ms(), {str(row.id): row for row in await _active(store, queue.name)}
+    agreed = {job_id for job_id, row in active.items() if agree(row, _due_ms(held, job_id), now=now)}
+    odd = [*((held.keys() | active.keys()) - agreed)]
     if odd:
         await asyncio.sleep(_ON_ITS_WAY_S)
     found = [each for at in range(0, len(odd), _PAGE) for each in await _again(store, queue, odd[at : at + _PAGE])]

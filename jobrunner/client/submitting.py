@@ -46,6 +46,11 @@ class Submits:
         self._batches: Batcher[tuple[NewJob, Mapping[str, Any]], Inserted] = Batcher(self._write)
         self._pages = asyncio.Semaphore(2)  # while Postgres writes one, the next is made
 
+    @property
+    def waiting(self) -> int:
+        """How many submissions Postgres has not been sent yet."""
+        return len(self._batches)
+
     async def drain(self) -> None:
         """Wait until all that was submitted is kept, or refused."""
         await self._batches.drain()

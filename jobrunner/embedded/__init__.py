@@ -37,7 +37,7 @@ _POLL_S = 0.01
 _SOCKET_PATH_BYTES = 103  # sun_path holds 107 on Linux and 103 on macOS
 
 # fsync stays on: this Postgres owns every job like any other.
-_POSTGRES_OPTIONS = ("listen_addresses=", "shared_buffers=64MB", "max_connections=100", "max_wal_size=256MB")
+_POSTGRES_OPTIONS = ("listen_addresses=", "shared_buffers=256MB", "max_connections=100", "max_wal_size=256MB")
 # Redis only says "now": what everysec may lose in a power cut, upkeep pushes again from Postgres.
 _VALKEY_OPTIONS = {
     "port": "0",

@@ -249,8 +249,7 @@ class Store:
     # ---- upkeep --------------------------------------------------------------------------------
 
     async def active_page(self, queue: str, after: UUID, limit: int) -> list[Active]:
-        rows = await self._db.rows("active_page", queue, after, limit)
-        return [Active(**{**dict(row), "status": Status(row["status"])}) for row in rows]
+        return [Active(*row) for row in await self._db.rows("active_page", queue, after, limit)]
 
     async def adopt(
         self,

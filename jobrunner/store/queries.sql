@@ -50,8 +50,8 @@ ORDER BY due_at, id LIMIT $3 FOR UPDATE SKIP LOCKED
 SELECT * FROM jobrunner.jobs WHERE worker_id = $1 AND status = 'in_progress'
 
 -- name: look_up
--- What the ids that Redis named and the claim did not take really are.
-SELECT id, task, status, due_at, due_at > now() AS early, now() AS read_at, suspicion FROM jobrunner.jobs
+-- What ids really are that Redis named and the claim did not take, or that it does not hold as it should.
+SELECT id, task, status, due_at, due_at > now() AS early, updated_at, now() AS read_at, suspicion FROM jobrunner.jobs
 WHERE id = ANY ($1::uuid[]) AND queue = $2
 
 -- name: finish
@@ -231,8 +231,9 @@ WHERE status = 'pending' AND suspicion > 0 AND module IS NOT NULL AND queue = $1
 GROUP BY suspicion ORDER BY suspicion
 
 -- name: active_page
--- A page of what Redis should know, by id.
-SELECT id, task, status, due_at, updated_at, now() AS read_at, suspicion FROM jobrunner.jobs
+-- A page of what Redis should know, by id. Of hundreds of thousands nearly all are as they should be.
+SELECT id, CASE WHEN status = 'pending' THEN round(extract(epoch FROM due_at) * 1000)::float8 END AS due_ms
+FROM jobrunner.jobs
 WHERE status IN ('pending', 'in_progress') AND module IS NOT NULL AND queue = $1 AND id > $2
 ORDER BY id LIMIT $3
 

@@ -84,28 +84,23 @@ class ProgressNote:
     note: str
 
 
-@dataclass(frozen=True, slots=True)
-class Active:
-    """What Redis should know of a job that has not ended. `read_at`: now, by Postgres' clock; ours may be wrong."""
+class Active(NamedTuple):
+    """A job that has not ended. `due_ms`: when it is due, in Unix time; None where it runs."""
 
     id: UUID
-    task: str
-    status: Status
-    due_at: datetime
-    updated_at: datetime
-    read_at: datetime
-    suspicion: int
+    due_ms: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """What an id that Redis named really is. `early`: pending, and not due yet; `read_at`: now, by Postgres' clock."""
+    """What an id really is. `early`: pending, and not due yet; `read_at`: now by Postgres' clock, ours may be wrong."""
 
     id: UUID
     task: str
     status: Status
     due_at: datetime
     early: bool
+    updated_at: datetime
     read_at: datetime
     suspicion: int
 

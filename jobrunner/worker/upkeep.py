@@ -11,7 +11,7 @@ from jobrunner.broker.changes import moved
 from jobrunner.broker.queue import Entry, Queue, now_ms
 from jobrunner.broker.stream import ENDED, Notices
 from jobrunner.broker.telling import entry_of
-from jobrunner.client.comparing import disagreement
+from jobrunner.client.comparing import agree, disagreement
 from jobrunner.declare import TaskSpec
 from jobrunner.errors import InvalidParams, Unavailable
 from jobrunner.events import emit
@@ -24,7 +24,7 @@ HOLD_GRACE_S = 30
 """An id is held in Redis this much longer than its hard timeout; the rescue, which knows by the lease, is quicker."""
 
 _PAGE = 1000
-_BREATH_S = 0.05
+_BREATH_S = 0.1
 """Between two pages: a hundred of them must not crowd out a worker's own claims and ends."""
 
 _SETTLED_S = 5.0
@@ -142,20 +142,19 @@ class Reconcile:
         return True
 
     async def _repair(self, page: list[Active]) -> None:
-        scores = await self._queue.scores([str(row.id) for row in page])
+        now, scores = now_ms(), await self._queue.scores([str(row.id) for row in page])
+        odd = {row.id: score for row, score in zip(page, scores, strict=True) if not agree(row, score, now=now)}
         settled = timedelta(seconds=_SETTLED_S)
         found = [
-            (row, disagreement(row, score))
-            for row, score in zip(page, scores, strict=True)
+            (row, disagreement(row, odd[row.id]))
+            for row in (await self._store.look_up(self._queue.name, odd) if odd else [])
             if row.updated_at < row.read_at - settled
         ]
         lost = [Entry(row.id, row.task, row.due_at) for row, kind in found if kind in {"lost", "late"}]
         await self._queue.push(lost, again=True)
-        unknown = [row.id for row, kind in found if kind == "unheld"]
-        looked = await self._store.look_up(self._queue.name, unknown) if unknown else []  # most have ended meanwhile
-        unheld = [row for row in looked if row.status is Status.IN_PROGRESS]
+        unheld = [row for row, kind in found if kind == "unheld"]
         longest = max(self._holds_ms.values())
-        await self._queue.hold({str(row.id): now_ms() + self._holds_ms.get(row.task, longest) for row in unheld})
+        await self._queue.hold({str(row.id): now + self._holds_ms.get(row.task, longest) for row in unheld})
         if lost or unheld:
             emit("redis.repaired", logging.WARNING, pushed=len(lost), held=len(unheld))
 

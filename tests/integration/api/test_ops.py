@@ -109,7 +109,8 @@ async def test_readiness_answers_while_postgres_hangs(
 
 
 async def test_postgres_away_is_503_and_never_a_false_202(runtime: Runtime, http: aiohttp.ClientSession) -> None:
-    await runtime.store._db.pool.close()
+    for database in (runtime.store._db, runtime.store._db.by_key):
+        await database.pool.close()
     async with http.post("/v1/jobs", json=submission()) as answer:
         document = await problem(answer, 503, "unavailable")
         assert int(answer.headers["Retry-After"]) >= 1

@@ -6,10 +6,13 @@ import json
 from collections.abc import AsyncIterator
 
 import aiohttp
+import asyncpg
 import pytest
 
-from jobrunner.api import intake
+from jobrunner.api import intake, jobs
+from jobrunner.runtime import Runtime
 from tests.integration.api.conftest import problem, raw, submission, submit
+from tests.integration.worker.conftest import until
 
 
 async def test_a_submission_is_accepted_and_shown(http: aiohttp.ClientSession) -> None:
@@ -70,6 +73,33 @@ async def test_thirty_submits_with_one_key_are_one_job(http: aiohttp.ClientSessi
     other = submission(params={"colour": "green"}, idempotency_key="order-1")
     async with http.post("/v1/jobs", json=other) as answer:
         await problem(answer, 422, "idempotency_key_reused")
+
+
+async def test_what_comes_faster_than_postgres_writes_is_to_come_again(
+    http: aiohttp.ClientSession, database: asyncpg.Connection, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "MOST_WAITING", 3)
+    async with database.transaction():
+        await database.execute("LOCK TABLE jobrunner.jobs")
+        under_way = asyncio.create_task(submit(http))
+        await until(lambda: writes(database))
+        kept = [asyncio.create_task(submit(http)) for _ in range(3)]
+        await until(lambda: is_crowded(runtime))
+        async with http.post("/v1/jobs", json=submission()) as answer:
+            assert answer.headers["Retry-After"] == "1"
+            assert (await problem(answer, 503, "unavailable"))["retryable"]
+    ids = await asyncio.gather(under_way, *kept)
+    assert await database.fetchval("SELECT count(*) FROM jobrunner.jobs WHERE id = ANY ($1)", ids) == len(ids)
+    await submit(http)
+
+
+async def writes(database: asyncpg.Connection) -> bool:
+    """Whether somebody waits for the lock."""
+    return bool(await database.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"))
+
+
+async def is_crowded(runtime: Runtime) -> bool:
+    return runtime.client.waiting_submits == 3
 
 
 async def test_two_different_keys_in_one_request_are_refused(http: aiohttp.ClientSession) -> None:
