@@ -49,6 +49,11 @@ def emit(name: str, level: int = logging.INFO, /, **fields: Any) -> None:
             _log.exception("a listener failed on event %s", name)
 
 
+def heard(level: int) -> bool:
+    """Whether anybody listens for that level: who would emit for each of a thousand asks first."""
+    return level >= _lowest
+
+
 @contextlib.contextmanager
 def subscribe(listener: Listener, *, level: int = logging.NOTSET) -> Iterator[None]:
     """Let `listener` hear the events of `level` and above while the block runs."""

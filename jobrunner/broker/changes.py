@@ -41,8 +41,8 @@ NOWHERE: Position = (0, 0)
 """Before every change; Redis gives it to none."""
 
 _PAGE = 1000
-_BREATH_S = 0.01
-"""Before each append: of jobs that come one by one, a hundred go in one, and no watcher notices."""
+_BREATH_S = 0.05
+"""Before each append: of jobs that come one by one, hundreds go in one, and no watcher notices."""
 _ERROR_CHARS = 500
 _LINE_CHARS = 500
 _LOG_BYTES = 4000

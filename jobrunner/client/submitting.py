@@ -9,17 +9,16 @@ from uuid import UUID
 
 import orjson
 from pydantic import BaseModel
-from uuid_utils.compat import uuid7
 
 from jobrunner.batch import Batcher
 from jobrunner.broker.telling import Telling
 from jobrunner.declare import SubmitOptions, TaskSpec
 from jobrunner.errors import Forbidden, IdempotencyMismatch, InvalidParams, InvalidRequest, RequestError
-from jobrunner.events import about, emit
+from jobrunner.events import about, emit, heard
 from jobrunner.failpoints import hit
 from jobrunner.job import Job
 from jobrunner.store.postgres import Inserted, Store
-from jobrunner.store.rows import NewJob
+from jobrunner.store.rows import NewJob, new_id
 from jobrunner.tasks.params import check_urls
 
 _PAGE = 1000
@@ -127,7 +126,7 @@ class Submits:
         created = [(result[0], by) for result, (_, by) in made if isinstance(result, tuple) and result[1] is None]
         self._telling.push([job for job, _ in created])
         emit("jobs.submitted", logging.DEBUG, jobs=len(created))
-        for job, by in created:
+        for job, by in created if heard(logging.INFO) else ():
             by_whom = {"by": by} if by else {}
             emit("job.submitted", job_id=str(job.id), task=job.task, user_id=job.user_id, **by_whom)
         return results
@@ -150,7 +149,7 @@ def new_job(
     delay_s = options.delay.total_seconds() if options.delay else 0.0
     try:
         return NewJob(
-            id=id or uuid7(),
+            id=id or new_id(),
             task=spec.name,
             module=spec.module,
             params=orjson.dumps(body).decode(),

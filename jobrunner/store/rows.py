@@ -10,6 +10,8 @@ from uuid import UUID
 
 import asyncpg
 import orjson
+import uuid_utils
+from asyncpg.pgproto import pgproto
 
 from jobrunner.errors import InvalidRequest
 from jobrunner.job import Job, Status, Transition
@@ -165,6 +167,11 @@ def job_of(row: asyncpg.Record) -> Job:
     return Job._make(values)
 
 
+def new_id() -> UUID:
+    """A uuid7 as rows have them: asyncpg's own class is compared and written in C."""
+    return pgproto.UUID(uuid_utils.uuid7().bytes)
+
+
 def jobs_made(submitted: Sequence[NewJob], rows: Sequence[asyncpg.Record]) -> list[Job]:
     """Those that `insert_jobs` answered with `rows`, which hold what Postgres chose; all else is as it was sent."""
     chosen = {row["id"]: row for row in rows}
@@ -173,7 +180,7 @@ def jobs_made(submitted: Sequence[NewJob], rows: Sequence[asyncpg.Record]) -> li
 
 def _job_made(new: NewJob, row: asyncpg.Record) -> Job:
     return Job(
-        id=row["id"],
+        id=new.id,
         task=new.task,
         module=new.module,
         status=Status.PENDING,
@@ -276,5 +283,12 @@ def step_columns(steps: Sequence[Step]) -> list[list[Any]]:
 
 
 def columns(rows: Any) -> list[list[Any]]:
-    """Rows turned into one list a column, as unnest wants them."""
-    return [list(column) for column in zip(*rows, strict=True)]
+    """Rows turned into one list a column, as unnest wants them; it makes up NULLs where a list is shorter.
+
+    So one that would hold nothing else stays empty: asyncpg looks at each element twice.
+    """
+    return [_without_nothing(column) for column in zip(*rows, strict=True)]
+
+
+def _without_nothing(column: tuple[Any, ...]) -> list[Any]:
+    return [] if column[0] is None and column.count(None) == len(column) else list(column)

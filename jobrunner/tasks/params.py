@@ -67,6 +67,8 @@ def urls_in(params: BaseModel) -> Iterator[tuple[str, str]]:
 
 def check_urls(params: BaseModel, check: Callable[[str], None]) -> None:
     """Raises UrlNotAllowed, with the path, for the first URL that `check` raises it for."""
+    if _PLAIN.issuperset(map(type, vars(params).values())) and not params.model_extra:  # mostly
+        return
     for path, url in urls_in(params):
         try:
             check(url)
@@ -87,7 +89,7 @@ def _urls(value: object, path: str) -> Iterator[tuple[str, str]]:
     elif isinstance(value, list | tuple):
         parts = enumerate(value)
     for name, part in parts:
-        if type(part) not in _PLAIN:  # mostly: a path is made for few
+        if type(part) not in _PLAIN:
             yield from _urls(part, f"{path}.{name}")
 
 

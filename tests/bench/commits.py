@@ -25,7 +25,7 @@ _WARM = 20
 
 async def commits(database_url: str) -> list[dict[str, Any]]:
     """Lines for `results.jsonl`: the median of the smallest commit that there is, of a submit's, and of a claim's."""
-    place = {"dsn": database_url}
+    place: dict[str, Any] = {"dsn": database_url}
     connection = await asyncpg.connect(**place, **(await sessions(place, timeout_s=5)).by_key)
     took_s: dict[str, list[float]] = {COMMIT: [], SUBMIT: [], CLAIM: []}
     try:

@@ -108,6 +108,7 @@ async def push_pending(connection: asyncpg.Connection) -> None:
 async def produce() -> None:
     await empty_with_redis()
     async with JobRunner() as runner:
+        collect_rarely()  # as a server does that has started, whose imports no collection need look through again
 
         async def enqueue(kind: str, i: int) -> None:
             await runner.submit(TASKS[kind], Numbered(i=i))
