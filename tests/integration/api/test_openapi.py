@@ -176,7 +176,7 @@ async def test_the_example_of_each_built_in_task_is_taken(http: aiohttp.ClientSe
 
 async def test_every_built_in_task_has_an_example(runtime: Runtime) -> None:
     built_in = {
-        name for name, spec in runtime.client.tasks.items() if spec.function.__module__.startswith("jobrunner.")
+        name for name, spec in runtime.client.tasks.items() if spec.function.__module__.startswith("jobrunner.tasks.")
     }
     assert built_in == set(PARAMS)
 
