@@ -26,11 +26,11 @@ class Telling:
 
     def push(self, jobs: Sequence[Job]) -> None:
         """New jobs into the queue, soon; those of other queues are found by the workers there."""
-        self._changes.tell(moved(job) for job in jobs)
         self._unpushed += [entry_of(job) for job in jobs if job.queue == self._queue.name]
         if self._unpushed and not self._pushing:
             self._pushing = True
             self.soon(self._push())
+        self._changes.tell(moved(job) for job in jobs)
 
     def push_again(self, jobs: Sequence[Job]) -> None:
         """Jobs that Redis may know under another time, or as ended."""

@@ -56,6 +56,7 @@ _COMMAND_S = 30.0
 _SILENCE_S = 10.0
 """A transaction whose client is silent for so long is ended: a worker that froze inside one would keep its locks."""
 _CLOSE_S = 1.0
+_TURNS = 3
 _END_IF_SILENT = "SET LOCAL idle_in_transaction_session_timeout = '{seconds:g}s'"
 
 
@@ -148,9 +149,16 @@ class Database:
         try:
             yield connection
         finally:
-            returning = asyncio.create_task(self._returned(connection))
-            self._returning.add(returning)
-            returning.add_done_callback(self._returning.discard)
+            self._give_back(connection, _TURNS)
+
+    def _give_back(self, connection: asyncpg.pool.PoolConnectionProxy, turns: int) -> None:
+        """So many turns of the event loop from now: those who waited for the answer go on before."""
+        if turns:
+            asyncio.get_running_loop().call_soon(self._give_back, connection, turns - 1)
+            return
+        returning = asyncio.create_task(self._returned(connection))
+        self._returning.add(returning)
+        returning.add_done_callback(self._returning.discard)
 
     async def _returned(self, connection: asyncpg.pool.PoolConnectionProxy) -> None:
         with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):  # it broke, and the pool makes another
