@@ -33,7 +33,8 @@ class Batcher(Generic[T, R]):
             self._runner = asyncio.create_task(self._run(), name="batch", context=Context())
         return await future
 
-    def __len__(self) -> int:
+    @property
+    def waiting(self) -> int:
         """How many wait for the batch under way to end."""
         return len(self._waiting)
 

@@ -48,7 +48,7 @@ class Submits:
     @property
     def waiting(self) -> int:
         """How many submissions Postgres has not been sent yet."""
-        return len(self._batches)
+        return self._batches.waiting
 
     async def drain(self) -> None:
         """Wait until all that was submitted is kept, or refused."""
