@@ -32,6 +32,9 @@ _AGAIN = (
 _BROKEN = (
     asyncpg.PostgresConnectionError,
     asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.InternalClientError,  # its backend has said that it ends, and nobody has read the end yet
     ConnectionResetError,
 )
 """The connection broke: where that was during a COMMIT, nobody knows whether it was made."""
@@ -46,7 +49,6 @@ _AWAY = (
     OSError,
     TimeoutError,
     asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # the connection was cut in the middle of an operation
     asyncpg.OperatorInterventionError,  # being shut down or starting up
     asyncpg.InsufficientResourcesError,  # too many connections, disk full
 )
@@ -148,6 +150,10 @@ class Database:
         connection = await self.pool.acquire(timeout=_ACQUIRE_S)
         try:
             yield connection
+        except _BROKEN:
+            with suppress(asyncpg.InterfaceError):  # the pool knows already
+                connection.terminate()
+            raise
         finally:
             self._give_back(connection, _TURNS)
 

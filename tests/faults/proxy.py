@@ -35,6 +35,8 @@ class Proxy:
     there: Path | int
     port: int = 0
     delay_s: float = 0.0
+    lingers: bool = False
+    """Who hears a server's last word does not hear that the connection is over."""
     _whole: bool = True
     _speaks: asyncio.Event = field(default_factory=asyncio.Event)
     _loss: Loss | None = None
@@ -103,6 +105,8 @@ class Proxy:
         call = _Call(self, writer, back)
         ways = [asyncio.create_task(call.ask(reader)), asyncio.create_task(call.answer(there))]
         await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        if self.lingers:
+            await asyncio.wait(ways)
         for each in (writer, back):
             self._writers.discard(each)
             each.transport.abort()

@@ -66,16 +66,33 @@ async def test_postgres_away(world: World, how: str, monkeypatch: pytest.MonkeyP
             await world.all_end(status="completed", crashes=0, failures=0)
 
 
+async def terminate(world: World) -> None:
+    """Every backend that serves a jobrunner of this world."""
+    await world.database.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND application_name = 'jobrunner'"
+    )
+
+
+async def test_backends_gone_unnoticed(world: World) -> None:
+    """They have said that they end, but not hung up: a submission goes another way, and nobody hears of it."""
+    async with world.api() as http:
+        await world.take(http, PROMPTS[0])
+        world.postgres.lingers = True
+        await terminate(world)
+        await world.take(http, *PROMPTS[1:])
+        world.postgres.lingers = False
+        async with world.working():
+            await world.all_end(status="completed", fence=1)
+
+
 async def test_backends_terminated(world: World) -> None:
     async with world.api() as http, world.working():
         over = asyncio.Event()
         storming = asyncio.create_task(storm(world, http, over))
         for _ in range(10):
             await asyncio.sleep(0.1)
-            await world.database.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-                "WHERE datname = current_database() AND application_name = 'jobrunner'"
-            )
+            await terminate(world)
         over.set()
         await storming
         await world.take(http, *PROMPTS)
