@@ -54,7 +54,7 @@ class Claims:
         self._suspicion = suspicion
         self._unsure = False
         self._named: UUID | None = None  # by the wake that ended our sleep
-        self._unheld: UUID | None = None  # a job that we took by its wake, which Redis has not been asked for yet
+        self._ahead: UUID | None = None  # a job that we took by its wake, which Redis has not been asked for yet
         self._holds_ms = {name: hold_ms(spec) for name, spec in tasks.items()}
         self.away_since: float | None = None
 
@@ -66,20 +66,25 @@ class Claims:
             return await self._claim_suspects(free)
         named, self._named = self._named, None
         if named is not None and (jobs := await self._claim_ids([named])):
-            self._unheld = named
+            self._ahead = named
             return jobs, 0.0
         try:
             claimed = await self._queue.claim(free, self._holds_ms)
             self.away_since = None
         except Unavailable as error:
             return await self._claim_without_redis(free, error)
-        ours, self._unheld = self._unheld, None
+        ours, self._ahead = self._ahead, None
         ids = [each for each in await self._ids(claimed.ids) if each != ours]
         if not ids:
             return [], 0.0 if claimed.ids else claimed.next_due_s
         jobs = await self._claim_ids(ids)
         taken = {job.id for job in jobs}
-        await self._return_others([each for each in ids if each not in taken])
+        try:
+            await self._return_others([each for each in ids if each not in taken])
+        except Unavailable as error:
+            if not jobs:
+                raise
+            emit("claim.others_wait", logging.WARNING, error=str(error))  # for reconcile; ours begin
         return jobs, 0.0
 
     async def sleep(self, timeout_s: float) -> None:

@@ -17,6 +17,7 @@ from uuid_utils.compat import uuid7
 from jobrunner.broker.telling import entry_of
 from jobrunner.client import waiting
 from jobrunner.declare import TaskContext, task
+from jobrunner.errors import Unavailable
 from jobrunner.job import Status
 from jobrunner.runtime import Runtime, opened
 from jobrunner.settings import Settings
@@ -70,6 +71,20 @@ async def zombie_with(runtime: Runtime, *ids: UUID, lease_s: float) -> UUID:
     await runtime.queue.claim(9, HOLDS_MS)
     await runtime.store.claim(zombie, queue=QUEUE, tasks=["play"], limit=9, ids=ids)
     return zombie
+
+
+async def test_what_was_claimed_begins_though_the_rest_of_its_batch_cannot_be_looked_up(
+    runtime: Runtime, database: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, other = await play.delay(act=act(hello)), await play.delay(act=act(hello))
+    await database.execute("UPDATE jobrunner.jobs SET due_at = now() + interval '1 hour' WHERE id = $1", other.id)
+
+    async def look_up(*_: Any) -> None:
+        raise Unavailable("Postgres is gone")
+
+    monkeypatch.setattr(runtime.store, "look_up", look_up)
+    async with working(runtime):
+        assert await job.result(SOON_S) == Played(value="hello")
 
 
 # ---- workers that die --------------------------------------------------------------------------
