@@ -27,6 +27,7 @@ import aiohttp
 from yarl import URL
 
 from jobrunner.errors import PermanentError, RateLimited, TransientError, UrlNotAllowed
+from jobrunner.net.permit import asking_permit
 from jobrunner.net.policy import Policy, shown
 
 MAX_REDIRECTS = 5
@@ -80,6 +81,7 @@ class Net:
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
             middlewares=(_stay_at(base.origin()),),
+            trace_configs=[asking_permit()],
             timeout=aiohttp.ClientTimeout(total=timeout_s, connect=min(QUEUE_S, timeout_s / 2), sock_connect=CONNECT_S),
         )
 

@@ -62,11 +62,15 @@ class Lease:
             lease_s=self.lease_s,
             tasks=self._tasks,
         )
-        self._taken = self._gapless_since = asked
+        self._taken = time.monotonic()
+        self._gapless_since = asked
         self._extend(asked)
 
     def now(self) -> datetime:
-        """By Postgres' clock, as far as it was right when this lease was taken: this machine's own may be wrong."""
+        """By Postgres' clock, as far as it was right when this lease was taken: this machine's own may be wrong.
+
+        Late by the way of one answer, and never early.
+        """
         return self._taken_at + timedelta(seconds=time.monotonic() - self._taken)
 
     async def renew(self, *, in_flight: int, stats: Mapping[str, Any]) -> list[UUID] | None:

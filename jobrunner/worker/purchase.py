@@ -12,9 +12,9 @@ import asyncio
 import logging
 import math
 import random
+import time
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
 
 from jobrunner.errors import (
     AttemptError,
@@ -28,6 +28,7 @@ from jobrunner.errors import (
 from jobrunner.events import emit
 from jobrunner.failpoints import hit
 from jobrunner.job import RETRY_AFTER_CAP_S, Job
+from jobrunner.net.permit import permitted
 from jobrunner.providers.driver import Desk, Driver, Failed, Finished, Running
 from jobrunner.request import Request
 from jobrunner.store.rows import Step
@@ -45,7 +46,7 @@ _FETCHED_AGAIN = frozenset({"artifact_expired", "media_invalid"})
 """Asked once more, a provider signs new URLs, and what was no picture may have been a proxy's page."""
 
 _SETTLE_S = 10.0
-"""An orphan that a provider's list does not show this long after its submit never arrived."""
+"""An orphan that its provider's list does not show this long after we began to look never arrived."""
 
 Bought = tuple[Step, Handle | Finished]
 
@@ -138,10 +139,12 @@ class Purchase:
     async def _send(self, driver: Driver, step: Step) -> Bought:
         """Send a committed intent and commit the handle that it got. Raises _Refused, also for an unknown answer."""
         intent = replace(_intent(step), webhook_url=self._tools.hooks.url(driver.name, self._job.id))
-        await hit("submit.before")
+        desk = Desk(self._tools.spool_of(self._job), lambda artifact: self._tools.artifacts.path(artifact.key))
         await self._steps.guard()
+        await hit("submit.before")
         try:
-            answer = await asked(driver.name, "submit", driver.submit(intent, self._desk()))
+            with permitted(self._steps.guard):
+                answer = await asked(driver.name, "submit", driver.submit(intent, desk))
         except AttemptError as error:
             self._tools.breakers.heard(driver.name, error)
             raise _Refused(error) from error
@@ -164,7 +167,7 @@ class Purchase:
         driver = self._driver(plan.provider)
         can = driver.capabilities.of(plan)
         if can.lists:
-            return await self._find_orphan(driver, step, fresh=unknown is not None)
+            return await self._find_orphan(driver, step)
         if can.idempotent:
             return await self._send_again(driver, step, unknown)
         if self._resubmit:
@@ -193,15 +196,14 @@ class Purchase:
             provider=driver.name,
         )
 
-    async def _find_orphan(self, driver: Driver, step: Step, *, fresh: bool) -> Bought | None:
-        """Look an intent up at its provider. `fresh`: it was sent just now, and may not be listed yet."""
-        plan, now = _intent(step).plan, self._tools.lease.now
-        sent_at = step.created_at or now()
+    async def _find_orphan(self, driver: Driver, step: Step) -> Bought | None:
+        """Look an intent up at its provider. It may have left just now, and not be listed yet."""
+        plan = _intent(step).plan
+        sent_at = step.created_at or self._tools.lease.now()
         since = math.floor(sent_at.timestamp() - _SETTLE_S)  # some lists tell whole seconds
-        # A later sequence was sent after the row was made, by how much nobody knows.
-        settles_at = (now() if fresh or step.sequence > 1 else sent_at) + timedelta(seconds=_SETTLE_S)
+        settles_at = time.monotonic() + _SETTLE_S
         while True:
-            settled = now() >= settles_at
+            settled = time.monotonic() >= settles_at
             try:
                 listed = await self._tools.listings.since(driver, since)
             except TransientError as error:
@@ -283,9 +285,6 @@ class Purchase:
                 code="unknown_provider",
             )
         return driver
-
-    def _desk(self) -> Desk:
-        return Desk(self._tools.spool_of(self._job), lambda artifact: self._tools.artifacts.path(artifact.key))
 
 
 def _asked_s(error: TransientError) -> float:

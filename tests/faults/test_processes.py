@@ -96,7 +96,10 @@ async def test_ten_deploys_in_a_row(world: World) -> None:
 
 @pytest.mark.parametrize("where", ["submit.before", "poll.before", "keep.between", "finish.before"])
 async def test_zombie(world: World, where: str) -> None:
-    """It stands still past its lease, and goes on where it was while another has its job."""
+    """It stands still past its lease, and goes on where it was while another has its job.
+
+    What it was about to send it does not: the other looks for it in vain, and buys under the next number.
+    """
     async with world.api() as http, world.process("worker", failpoint=f"{where}:stop") as zombie:
         await world.take(http, "a harbour")
         await stopped(zombie)
@@ -109,6 +112,8 @@ async def test_zombie(world: World, where: str) -> None:
             await world.no_faults()
             await world.all_end(status="completed", fence=2, failures=0, crashes=1)
     assert world.bought() == ["a harbour"]
+    sequence = await world.database.fetchval("SELECT sequence FROM jobrunner.steps")
+    assert sequence == (2 if where == "submit.before" else 1)
 
 
 @pytest.mark.parametrize("off_s", [-3600, -20, 20, 3600])

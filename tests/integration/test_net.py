@@ -16,6 +16,7 @@ from aiohttp import web
 
 from jobrunner.errors import AttemptError, PermanentError, RateLimited, TransientError, UrlNotAllowed
 from jobrunner.net import Downloaded, Net
+from jobrunner.net.permit import permitted
 from tests.hostile.urls import ODD, REFUSED
 
 BODY = b"\x89PNG" * 1000
@@ -303,6 +304,27 @@ async def test_a_provider_session_carries_its_key_below_its_base(
     async with session.post("images?a=1", json={}) as answer:
         assert answer.status == 200
     assert (origin.seen[0].raw_path, origin.seen[0].headers["Authorization"]) == ("/v1/images?a=1", "Bearer canary")
+
+
+@pytest.mark.parametrize("parts", [0, 2])
+async def test_of_what_may_not_leave_any_more_nothing_else_leaves(
+    origin: Origin, session: aiohttp.ClientSession, parts: int
+) -> None:
+    asked = iter([None] * parts)
+
+    async def permit() -> None:
+        if next(asked, "none") is not None:
+            raise TransientError("another worker has the job")
+
+    async def film() -> AsyncIterator[bytes]:
+        for _ in range(4):
+            yield BODY
+
+    with permitted(permit), pytest.raises(aiohttp.ClientConnectionError):
+        await session.post("films", data=film())
+    async with session.post("films", data=film()) as answer:
+        assert answer.status == 200
+    assert len(origin.seen) == (2 if parts else 1)
 
 
 async def test_a_provider_session_never_takes_its_key_elsewhere(
