@@ -7,7 +7,6 @@ from typing import Any
 from uuid import UUID
 
 from aiohttp import hdrs, web
-from uuid_utils.compat import uuid7
 
 from jobrunner.api.answers import Accepted, JobWithSteps
 from jobrunner.api.answers import Jobs as Page
@@ -30,6 +29,7 @@ from jobrunner.client import Client
 from jobrunner.errors import InvalidRequest, TooManyJobs, Unavailable
 from jobrunner.events import emit
 from jobrunner.job import Job, job_json
+from jobrunner.store.rows import new_id
 
 IDEMPOTENCY_KEY = "Idempotency-Key"
 
@@ -139,7 +139,7 @@ async def take(client: Client, seats: Seats, caller: Caller, asked: Submission) 
     except TooManyJobs:
         if not await client.knows_key(asked.idempotency_key, caller_user=caller.user_id):
             raise
-        return await submit(uuid7())  # no new job: it needs no seat
+        return await submit(new_id())  # no new job: it needs no seat
 
 
 def _with_header_key(request: web.Request, body: dict[str, Any]) -> dict[str, Any]:

@@ -82,12 +82,12 @@ class Repetition:
         await self.harness(slow, "queues", "--only", verdicts.US, "--workloads", "io", "--reps", "1")
 
     async def big_table(self) -> None:
-        """In turn with the empty table, twice: the machine changes under them."""
+        """In turn with the empty table, four times: the machine changes under them."""
         empty = contender(verdicts.AT_ONCE, many="gather")
         big = contender(
             verdicts.BIG_TABLE, many="gather", variant=big_table.VARIANT, JOBRUNNER_DATABASE_URL=self.big_url
         )
-        await self.harness(empty + big, "queues", "--only", verdicts.US, "--workloads", "drain,latency", "--reps", "2")
+        await self.harness(empty + big, "queues", "--only", verdicts.US, "--workloads", "drain,latency", "--reps", "4")
 
     async def harness(self, contenders: str, *arguments: str) -> None:
         """Run it to its end. Raises SystemExit where it failed."""

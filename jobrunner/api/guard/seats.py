@@ -12,14 +12,13 @@ from contextlib import suppress
 from functools import partial
 from uuid import UUID
 
-from uuid_utils.compat import uuid7
-
 from jobrunner.api.routes import Caller
 from jobrunner.batch import Batcher
 from jobrunner.broker.limits import Limits, LimitsAway
 from jobrunner.errors import RequestError, TooManyJobs
 from jobrunner.job import Job
 from jobrunner.store.postgres import Store
+from jobrunner.store.rows import new_id
 
 _INSERTED_S = 120.0
 """Past this a seat without a row is empty: its insert has long failed."""
@@ -44,7 +43,7 @@ class Seats:
 
         Raises TooManyJobs, Unavailable and what `act` raises.
         """
-        id = uuid7() if job_id is None else job_id
+        id = new_id() if job_id is None else job_id
         if caller.jobs_at_once is None:
             return await act(id)
         if not await self._batcher(caller, caller.jobs_at_once).add(id):
