@@ -147,7 +147,8 @@ class Database:
     @asynccontextmanager
     async def _lent(self) -> AsyncIterator[asyncpg.pool.PoolConnectionProxy]:
         """A connection for the block. Nobody waits until it is back."""
-        connection = await self.pool.acquire(timeout=_ACQUIRE_S)
+        async with asyncio.timeout(_ACQUIRE_S):  # asyncpg's own timeout takes a task
+            connection = await self.pool.acquire()
         try:
             yield connection
         except _BROKEN:
@@ -168,7 +169,7 @@ class Database:
 
     async def _returned(self, connection: asyncpg.pool.PoolConnectionProxy) -> None:
         with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):  # it broke, and the pool makes another
-            await self.pool.release(connection)
+            await self.pool.release(connection, timeout=_ACQUIRE_S)
 
     def use(self) -> PoolUse:
         pools = {self.pool, self.by_key.pool}
