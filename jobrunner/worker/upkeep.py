@@ -24,8 +24,8 @@ HOLD_GRACE_S = 30
 """An id is held in Redis this much longer than its hard timeout; the rescue, which knows by the lease, is quicker."""
 
 _PAGE = 1000
-_BREATH_S = 0.1
-"""Between two pages: a hundred of them must not crowd out a worker's own claims and ends."""
+_BREATH_S, _CALM_S = 0.1, 0.5
+"""After a page that needed repair, and after one that did not: hundreds of them must not crowd out claims and ends."""
 
 _SETTLED_S = 5.0
 """Rows younger than this are on their way into Redis: a claim or a push is under way."""
@@ -129,9 +129,11 @@ class Reconcile:
             return
         after = UUID(int=0)
         while page := await self._store.active_page(self._queue.name, after, _PAGE):
-            await self._repair(page)
+            repaired = await self._repair(page)
+            if len(page) < _PAGE:
+                return
             after = page[-1].id
-            await asyncio.sleep(_BREATH_S)
+            await asyncio.sleep(_BREATH_S if repaired else _CALM_S)
 
     async def _lost(self) -> bool:
         """Whether Redis lost its memory since we asked last; a turn that somebody else has then waits for nobody."""
@@ -141,7 +143,8 @@ class Reconcile:
         emit("redis.epoch", epoch=self._epoch, before=before)
         return True
 
-    async def _repair(self, page: list[Active]) -> None:
+    async def _repair(self, page: list[Active]) -> bool:
+        """Whether there was anything."""
         now, scores = now_ms(), await self._queue.scores([str(row.id) for row in page])
         odd = {row.id: score for row, score in zip(page, scores, strict=True) if not agree(row, score, now=now)}
         settled = timedelta(seconds=_SETTLED_S)
@@ -157,6 +160,7 @@ class Reconcile:
         await self._queue.hold({str(row.id): now + self._holds_ms.get(row.task, longest) for row in unheld})
         if lost or unheld:
             emit("redis.repaired", logging.WARNING, pushed=len(lost), held=len(unheld))
+        return bool(lost or unheld)
 
 
 class Adopt:
