@@ -34,6 +34,9 @@ SLOW_SERVER = f"http://127.0.0.1:{int(os.environ.get('PEERS_HTTP_PORT', '6480'))
 """The harness' second one, which answers after 10 s."""
 
 PEERS = ("arq tuned", "taskiq list", "taskiq stream", "SAQ", "huey greenlet", "celery prefork 2")
+QUICK = ("taskiq list", "taskiq stream", "huey greenlet")
+"""Whose pickups come near to the fastest."""
+
 APP = Path(__file__).with_name("jobrunner_app.py")
 PATHS = os.pathsep.join(map(str, (APP.parent, HARNESS.parent / "adapters", ROOT)))
 FRONT = f"""
@@ -77,17 +80,22 @@ class Repetition:
         contenders = contender(verdicts.US) + FRONT
         await self.harness(contenders, "setup", "limits", "queues", "fronts", *only, "--reps", "1")
 
+    async def pickups(self) -> None:
+        """Again and in turn: fractions of a millisecond, and the machine changes under them by more."""
+        only = [word for name in (*QUICK, verdicts.US) for word in ("--only", name)]
+        await self.harness(contender(verdicts.US), "queues", *only, "--workloads", "latency", "--reps", "2")
+
     async def slow_calls(self) -> None:
         slow = contender(verdicts.SLOW_CALLS, calls=5000, BENCH_HTTP=SLOW_SERVER)
         await self.harness(slow, "queues", "--only", verdicts.US, "--workloads", "io", "--reps", "1")
 
     async def big_table(self) -> None:
-        """In turn with the empty table, four times: the machine changes under them."""
+        """In turn with the empty table, three times: the machine changes under them."""
         empty = contender(verdicts.AT_ONCE, many="gather")
         big = contender(
             verdicts.BIG_TABLE, many="gather", variant=big_table.VARIANT, JOBRUNNER_DATABASE_URL=self.big_url
         )
-        await self.harness(empty + big, "queues", "--only", verdicts.US, "--workloads", "drain,latency", "--reps", "4")
+        await self.harness(empty + big, "queues", "--only", verdicts.US, "--workloads", "drain,latency", "--reps", "3")
 
     async def harness(self, contenders: str, *arguments: str) -> None:
         """Run it to its end. Raises SystemExit where it failed."""
@@ -101,6 +109,7 @@ class Repetition:
 
 PARTS: Mapping[str, Callable[[Repetition], Awaitable[None]]] = {
     "peers": Repetition.peers,
+    "pickups": Repetition.pickups,
     "slow-calls": Repetition.slow_calls,
     "big-table": Repetition.big_table,
 }
