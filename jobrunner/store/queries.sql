@@ -231,11 +231,12 @@ WHERE status = 'pending' AND suspicion > 0 AND module IS NOT NULL AND queue = $1
 GROUP BY suspicion ORDER BY suspicion
 
 -- name: active_page
--- A page of what Redis should know, by id. Of hundreds of thousands nearly all are as they should be.
+-- A page of what Redis should know, by id. Of hundreds of thousands nearly all are as they should be. Rows are compared
+-- since `queue = $1 AND id > $2` is looked up by the primary key, past a million finished jobs that are all older.
 SELECT id, CASE WHEN status = 'pending' THEN round(extract(epoch FROM due_at) * 1000)::float8 END AS due_ms
 FROM jobrunner.jobs
-WHERE status IN ('pending', 'in_progress') AND module IS NOT NULL AND queue = $1 AND id > $2
-ORDER BY id LIMIT $3
+WHERE status IN ('pending', 'in_progress') AND module IS NOT NULL AND (queue, id) > ($1, $2) AND queue <= $1
+ORDER BY queue, id LIMIT $3
 
 -- name: foreign_jobs
 -- Rows that an application inserted itself; one of a task that this worker lacks is another's to take, for a minute.

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from urllib.parse import parse_qs, urlsplit
+from uuid import UUID
 
 import asyncpg
 import pytest
@@ -12,6 +13,7 @@ from pydantic import SecretStr
 from jobrunner.settings import Settings
 from jobrunner.store.database import Database
 from jobrunner.store.queries import query
+from tests.bench import big_table
 
 _KEY_DATA = b"K\0\0\0\x0c"
 """Starts PostgreSQL's BackendKeyData, which tells the server's process id; poolers tell one that they made up."""
@@ -75,3 +77,15 @@ async def test_a_plan_that_lasts_finds_jobs_by_their_id_alone(name: str, values:
     looks = {word for line in plan if "Scan" in line for word in line.split() if word.startswith("jobs")}
     assert looks == {"jobs", "jobs_pkey"}, plan
     assert not any("Seq Scan" in line or "Hash Join" in line or "Merge Join" in line for line in plan), plan
+
+
+async def test_a_page_of_active_jobs_is_read_past_no_finished_ones(database_url: str) -> None:
+    """They are older. To the planner all are mixed, and the primary key is the cheaper where random reads are dear."""
+    settings = Settings(database_url=SecretStr(database_url))
+    async with Database.opened(settings) as database, database.pool.acquire() as connection:
+        await connection.execute(big_table._FILL, 20_000, 4000)
+        await connection.execute("ANALYZE jobrunner.jobs")
+        await connection.execute("SET random_page_cost = 100")
+        page = await connection.fetch(f"EXPLAIN {query('active_page')}", settings.worker.queue, UUID(int=0), 1000)
+    plan = [row[0] for row in page]
+    assert any("Index Scan using jobs_active" in line for line in plan), plan
