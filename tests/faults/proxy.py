@@ -37,6 +37,8 @@ class Proxy:
     delay_s: float = 0.0
     lingers: bool = False
     """Who hears a server's last word does not hear that the connection is over."""
+    outlived: int = 0
+    """Connections whose server is gone, and said so, while they linger."""
     _whole: bool = True
     _speaks: asyncio.Event = field(default_factory=asyncio.Event)
     _loss: Loss | None = None
@@ -106,6 +108,7 @@ class Proxy:
         ways = [asyncio.create_task(call.ask(reader)), asyncio.create_task(call.answer(there))]
         await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
         if self.lingers:
+            self.outlived += 1
             await asyncio.wait(ways)
         for each in (writer, back):
             self._writers.discard(each)

@@ -8,7 +8,7 @@ import pytest
 
 from jobrunner.store import database
 from tests.faults.servers import Mortals
-from tests.faults.world import World
+from tests.faults.world import World, until
 
 PROMPTS = [f"scene {number}" for number in range(4)]
 SLOW = [f"{prompt} [slow]" for prompt in PROMPTS]
@@ -66,12 +66,13 @@ async def test_postgres_away(world: World, how: str, monkeypatch: pytest.MonkeyP
             await world.all_end(status="completed", crashes=0, failures=0)
 
 
-async def terminate(world: World) -> None:
-    """Every backend that serves a jobrunner of this world."""
-    await world.database.execute(
+async def terminate(world: World) -> int:
+    """Every backend that serves a jobrunner of this world. How many there were."""
+    ended = await world.database.fetch(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
         "WHERE datname = current_database() AND application_name = 'jobrunner'"
     )
+    return len(ended)
 
 
 async def test_backends_gone_unnoticed(world: World) -> None:
@@ -79,7 +80,12 @@ async def test_backends_gone_unnoticed(world: World) -> None:
     async with world.api() as http:
         await world.take(http, PROMPTS[0])
         world.postgres.lingers = True
-        await terminate(world)
+        killed = await terminate(world)
+
+        async def all_said_so() -> bool:
+            return world.postgres.outlived >= killed
+
+        await until(all_said_so)
         await world.take(http, *PROMPTS[1:])
         world.postgres.lingers = False
         async with world.working():
