@@ -14,6 +14,7 @@ from arq.connections import ArqRedis
 from pydantic import BaseModel, SecretStr, model_validator
 from uuid_utils.compat import uuid7
 
+from jobrunner import declare
 from jobrunner.broker.telling import entry_of
 from jobrunner.client import waiting
 from jobrunner.declare import TaskContext, task
@@ -36,9 +37,16 @@ class Broken(BaseModel):
         raise KeyError("a bug in a params model")
 
 
-@task(module="image")
-async def play_brokenly(ctx: TaskContext, params: Broken) -> Played:
-    return Played()
+@pytest.fixture
+def brokenly(monkeypatch: pytest.MonkeyPatch) -> str:
+    """A task whose params model breaks. It goes with the test: others try whatever is declared, and it would break."""
+    monkeypatch.setattr(declare, "_registry", {**declare._registry})
+
+    @task(module="image")
+    async def play_brokenly(ctx: TaskContext, params: Broken) -> Played:
+        return Played()
+
+    return play_brokenly.name
 
 
 QUEUE = "arq:queue"
@@ -324,11 +332,11 @@ async def inserted(database: asyncpg.Connection, task: str, params: str) -> UUID
 
 
 async def test_a_row_that_an_application_inserts_is_a_submission(
-    runtime: Runtime, database: asyncpg.Connection
+    brokenly: str, runtime: Runtime, database: asyncpg.Connection
 ) -> None:
     good = await inserted(database, "play", Play(act=act(hello), user_id="ann").model_dump_json())
     bad = await inserted(database, "play", '{"act": 7}')
-    broken = await inserted(database, "play_brokenly", "{}")
+    broken = await inserted(database, brokenly, "{}")
     unknown = await inserted(database, "no such task", "{}")
     await database.execute("UPDATE jobrunner.jobs SET created_at = now() - interval '1 hour' WHERE id = $1", unknown)
     another_s = await inserted(database, "another worker's task", "{}")
