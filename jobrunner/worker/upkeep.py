@@ -144,7 +144,7 @@ class Reconcile:
         return True
 
     async def _repair(self, page: list[Active]) -> bool:
-        """Whether there was anything."""
+        """Whether there was anything to repair."""
         now, scores = now_ms(), await self._queue.scores([str(row.id) for row in page])
         odd = {row.id: score for row, score in zip(page, scores, strict=True) if not agree(row, score, now=now)}
         settled = timedelta(seconds=_SETTLED_S)

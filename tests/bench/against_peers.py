@@ -76,18 +76,18 @@ class Repetition:
     big_url: str
 
     async def peers(self) -> None:
-        only = [word for name in (*PEERS, verdicts.US) for word in ("--only", name)]
         contenders = contender(verdicts.US) + FRONT
-        await self.harness(contenders, "setup", "limits", "queues", "fronts", *only, "--reps", "1")
+        parts = ("setup", "limits", "queues", "fronts")
+        await self.harness(contenders, *parts, "--reps", "1", only=(*PEERS, verdicts.US))
 
     async def pickups(self) -> None:
         """Again and in turn: fractions of a millisecond, and the machine changes under them by more."""
-        only = [word for name in (*QUICK, verdicts.US) for word in ("--only", name)]
-        await self.harness(contender(verdicts.US), "queues", *only, "--workloads", "latency", "--reps", "2")
+        pickup = ("queues", "--workloads", "latency", "--reps", "2")
+        await self.harness(contender(verdicts.US), *pickup, only=(*QUICK, verdicts.US))
 
     async def slow_calls(self) -> None:
         slow = contender(verdicts.SLOW_CALLS, calls=5000, BENCH_HTTP=SLOW_SERVER)
-        await self.harness(slow, "queues", "--only", verdicts.US, "--workloads", "io", "--reps", "1")
+        await self.harness(slow, "queues", "--workloads", "io", "--reps", "1", only=[verdicts.US])
 
     async def big_table(self) -> None:
         """In turn with the empty table, three times: the machine changes under them."""
@@ -95,13 +95,15 @@ class Repetition:
         big = contender(
             verdicts.BIG_TABLE, many="gather", variant=big_table.VARIANT, JOBRUNNER_DATABASE_URL=self.big_url
         )
-        await self.harness(empty + big, "queues", "--only", verdicts.US, "--workloads", "drain,latency", "--reps", "3")
+        drain = ("queues", "--workloads", "drain,latency", "--reps", "3")
+        await self.harness(empty + big, *drain, only=[verdicts.US])
 
-    async def harness(self, contenders: str, *arguments: str) -> None:
-        """Run it to its end. Raises SystemExit where it failed."""
+    async def harness(self, contenders: str, *arguments: str, only: Iterable[str] = ()) -> None:
+        """Run it to its end, for contenders whose names start with one of `only`. Raises SystemExit where it failed."""
         file = self.folder / "contenders.toml"
         file.write_text(contenders)
-        command = (sys.executable, str(HARNESS), "--with", str(file), *arguments)
+        chosen = [word for name in only for word in ("--only", name)]
+        command = (sys.executable, str(HARNESS), "--with", str(file), *arguments, *chosen)
         process = await asyncio.create_subprocess_exec(*command, env={**os.environ, **self.environment})
         if code := await process.wait():
             raise SystemExit(f"{HARNESS} ended with {code}; see above.")

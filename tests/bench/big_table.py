@@ -13,7 +13,7 @@ FINISHED, PENDING = 1_000_000, 200_000
 
 # As the product writes the bench's own jobs: beside larger ones each of those would fill a gap in another old page,
 # once. One finished in every second; the ids of all are as old as the jobs.
-_FILL = """
+FILL = """
 INSERT INTO jobrunner.jobs
   (id, task, module, status, params, retries, due_at, fence, progress, result, created_at, started_at, completed_at,
    updated_at)
@@ -38,7 +38,7 @@ async def filled(database_url: str, *, finished: int = FINISHED, pending: int = 
     await migrate(url)
     connection = await asyncpg.connect(url)
     try:
-        await connection.execute(_FILL, finished, pending)
+        await connection.execute(FILL, finished, pending)
         await connection.execute("VACUUM ANALYZE")  # or autovacuum would, while somebody measures
         await connection.execute("CHECKPOINT")
     finally:

@@ -1,4 +1,7 @@
-"""Statements are prepared once where a session is ours alone, and some planned once; never where a pooler lends it."""
+"""Statements are prepared once where a session is ours alone, and some planned once; never where a pooler lends it.
+
+And the plans that must not be left to chance.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -83,7 +86,7 @@ async def test_a_page_of_active_jobs_is_read_past_no_finished_ones(database_url:
     """They are older. To the planner all are mixed, and the primary key is the cheaper where random reads are dear."""
     settings = Settings(database_url=SecretStr(database_url))
     async with Database.opened(settings) as database, database.pool.acquire() as connection:
-        await connection.execute(big_table._FILL, 20_000, 4000)
+        await connection.execute(big_table.FILL, 20_000, 4000)
         await connection.execute("ANALYZE jobrunner.jobs")
         await connection.execute("SET random_page_cost = 100")
         page = await connection.fetch(f"EXPLAIN {query('active_page')}", settings.worker.queue, UUID(int=0), 1000)
