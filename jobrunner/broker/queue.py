@@ -139,22 +139,32 @@ class Queue:
             )
 
     async def push(self, entries: Sequence[Entry], *, again: bool = False) -> None:
-        """Enter jobs at their due time and wake a worker. `again`: also those that are held or have a result."""
+        """Enter jobs at their due time and wake a worker. `again`: also those that are held or have a result.
+
+        One that comes alone and is due wakes first: it is taken from Postgres, while Redis enters it.
+        """
         if not entries:
             return
         now = now_ms()
-        arguments: list[Any] = ["again" if again else "new", PAYLOAD_MS, now, WAKE_CAP]
-        for entry in entries:
-            arguments += [str(entry.id), to_ms(entry.due_at), payload(entry.id, entry.task, now)]
+        alone = not again and len(entries) == 1 and to_ms(entries[0].due_at) <= now
         async with mapped_errors():
+            if alone:
+                await cast("Any", self._redis).lpush(self._wake, str(entries[0].id))
+            arguments: list[Any] = ["again" if again else "new", PAYLOAD_MS, now, WAKE_CAP, "" if alone else "wake"]
+            for entry in entries:
+                arguments += [str(entry.id), to_ms(entry.due_at), payload(entry.id, entry.task, now)]
             await self._push(keys=[self.name, self._wake], args=arguments)
 
-    async def claim(self, limit: int, holds_ms: Mapping[str, int]) -> Claimed:
-        """Take up to `limit` due ids; each is held until its task's hard timeout would have ended (`holds_ms`)."""
+    async def claim(self, limit: int, holds_ms: Mapping[str, int], *, ahead: UUID | None = None) -> Claimed:
+        """Take up to `limit` due ids; each is held until its task's hard timeout would have ended (`holds_ms`).
+
+        `ahead` is held too, and not among them: a job that the caller runs, taken by its wake.
+        """
         holds = {**holds_ms, "": max(holds_ms.values())}
         async with mapped_errors():
             ids, wait_ms = await self._claim(
-                keys=[self.name, self._wake, self._asked], args=[limit, orjson.dumps(holds)]
+                keys=[self.name, self._wake, self._asked],
+                args=[limit, orjson.dumps(holds), "" if ahead is None else str(ahead)],
             )
         next_due_s = None if wait_ms is None else max(0.0, float(wait_ms) / 1000)
         return Claimed([raw.decode(errors=FOREIGN) for raw in ids], next_due_s)

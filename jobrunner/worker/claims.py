@@ -54,7 +54,7 @@ class Claims:
         self._suspicion = suspicion
         self._unsure = False
         self._named: UUID | None = None  # by the wake that ended our sleep
-        self._ahead: UUID | None = None  # a job that we took by its wake, which Redis has not been asked for yet
+        self._ahead: UUID | None = None  # a job that we took by its wake, which Redis offers until it hears of that
         self._holds_ms = {name: hold_ms(spec) for name, spec in tasks.items()}
         self.away_since: float | None = None
 
@@ -68,13 +68,13 @@ class Claims:
         if named is not None and (jobs := await self._claim_ids([named])):
             self._ahead = named
             return jobs, 0.0
+        ahead = self._ahead if self._ahead in self._running() else None  # else it may be due again
         try:
-            claimed = await self._queue.claim(free, self._holds_ms)
-            self.away_since = None
+            claimed = await self._queue.claim(free, self._holds_ms, ahead=ahead)
+            self._ahead = self.away_since = None
         except Unavailable as error:
             return await self._claim_without_redis(free, error)
-        ours, self._ahead = self._ahead, None
-        ids = [each for each in await self._ids(claimed.ids) if each != ours]
+        ids = await self._ids(claimed.ids)
         if not ids:
             return [], 0.0 if claimed.ids else claimed.next_due_s
         jobs = await self._claim_ids(ids)

@@ -11,7 +11,7 @@ from arq.connections import ArqRedis
 from arq.jobs import Job as ArqJob
 from arq.jobs import JobStatus
 
-from jobrunner.broker.queue import Queue, deserialize, now_ms, to_ms
+from jobrunner.broker.queue import WAKE_CAP, Entry, Queue, deserialize, now_ms, to_ms
 from jobrunner.errors import ConfigError, JobFailed, Unavailable
 from jobrunner.job import Status
 from tests.integration.broker.conftest import HOLDS_MS, NAME, ended, entry
@@ -176,6 +176,54 @@ async def test_wakes_that_nobody_waited_for_end_when_nothing_is_due(queue: Queue
     assert len(await waking(redis)) == 1
     await queue.claim(1, HOLDS_MS)
     assert await waking(redis) == []
+
+
+async def test_wakes_do_not_pile_up_where_nobody_waits(queue: Queue, redis: ArqRedis) -> None:
+    for _ in range(WAKE_CAP + 1):
+        await queue.push([entry()])
+    assert len(await waking(redis)) == WAKE_CAP
+
+
+# ---- a wake comes before its entry -------------------------------------------------------------
+
+
+async def wake_first(redis: ArqRedis, coming: Entry) -> None:
+    """As a push does whose process stands still in the middle."""
+    await cast("Any", redis).lpush(WAKE, str(coming.id))
+
+
+async def test_a_claim_that_takes_a_wake_away_takes_its_job_too(queue: Queue, redis: ArqRedis) -> None:
+    coming, another = entry(), entry()
+    for each in (coming, another):
+        await wake_first(redis, each)
+    claims = [(await queue.claim(5, HOLDS_MS)).ids for _ in range(3)]
+    assert claims == [[str(another.id)], [str(coming.id)], []]
+
+
+async def test_a_job_that_was_taken_by_its_wake_is_offered_to_nobody_else(queue: Queue, redis: ArqRedis) -> None:
+    coming = entry()
+    assert (await queue.claim(5, HOLDS_MS, ahead=coming.id)).ids == []
+    await queue.push([coming])
+    assert (await queue.claim(5, HOLDS_MS)).ids == []
+    assert await arq_job(redis, coming.id).status() is JobStatus.in_progress
+    await queue.finish([ended(coming.id)])
+    assert await arq_job(redis, coming.id).status() is JobStatus.complete
+
+
+async def test_a_job_that_ended_before_it_was_entered_leaves_nothing(queue: Queue, redis: ArqRedis) -> None:
+    coming = entry()
+    await wake_first(redis, coming)
+    await queue.finish([ended(coming.id)])
+    await queue.push([coming])
+    assert (await queue.claim(5, HOLDS_MS, ahead=coming.id)).ids == []
+    assert await redis.keys("arq:*") == [f"arq:result:{coming.id}".encode()]
+
+
+async def test_a_job_that_was_taken_by_its_wake_and_waits_again_is_not_held(queue: Queue, redis: ArqRedis) -> None:
+    later = entry(due_in_s=30)
+    await queue.push([later], again=True)
+    await queue.claim(5, HOLDS_MS, ahead=later.id)
+    assert await score(redis, later.id) == to_ms(later.due_at)
 
 
 # ---- what upkeep asks --------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from arq.connections import ArqRedis
 from arq.jobs import Job as ArqJob
 
 from jobrunner.broker.queue import deserialize
+from jobrunner.broker.telling import entry_of
 from jobrunner.declare import TaskContext
 from jobrunner.errors import (
     InvalidParams,
@@ -20,8 +21,9 @@ from jobrunner.errors import (
     SoftTimeout,
     TransientError,
 )
-from jobrunner.job import Status
+from jobrunner.job import Job, Status, Transition
 from jobrunner.runtime import Runtime
+from jobrunner.store.rows import Finish
 from jobrunner.worker import supervise
 from jobrunner.worker.loop import WorkerLoop
 from tests.integration.worker.conftest import SOON_S, Heard, Played, act, ended, play, play_hastily, until
@@ -138,6 +140,20 @@ async def test_a_rate_limit_costs_no_failure(runtime: Runtime, worker: WorkerLoo
     job = await play.options(retries=0).delay(act=raising(error, times=4))
     row = await ended(runtime, job.id)
     assert (row.status, row.fence, row.failures, row.error) == (Status.COMPLETED, 5, 0, None)
+
+
+async def test_a_job_that_its_wake_named_is_taken_again_when_it_waits_again(runtime: Runtime) -> None:
+    worker = WorkerLoop(runtime)
+    await worker._lease.take()
+    job = await play.delay(act=act(hello))
+    await worker._claims.sleep(SOON_S)
+    [taken], _ = await worker._claims.take(1)
+    waits = Finish(taken.id, taken.fence, Transition(Status.PENDING, failures=1))  # it has run, before Redis was asked
+    [again] = await runtime.store.finish(worker._lease.worker, [waits])
+    assert isinstance(again, Job)
+    await runtime.queue.push([entry_of(again)], again=True)
+    [retaken], _ = await worker._claims.take(1)
+    assert (retaken.id, retaken.fence) == (job.id, 2)
 
 
 async def test_a_wished_pause_is_kept(runtime: Runtime, worker: WorkerLoop) -> None:
