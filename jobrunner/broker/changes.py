@@ -190,7 +190,7 @@ class Changes:
             page = [self._untold.popleft() for _ in range(min(_PAGE, len(self._untold)))]
             arguments = [part for each in page for part in (each.job_id, each.kind, each.data)]
             try:
-                async with mapped_errors():
+                with mapped_errors():
                     await self._append(keys=[KEY], args=[HELD, *arguments])
             except Unavailable as error:
                 emit("redis.untold", logging.WARNING, changes=len(page), error=str(error))
@@ -199,26 +199,27 @@ class Changes:
 
     async def last(self) -> Position:
         """Where the newest change stands; NOWHERE if there is none."""
-        async with mapped_errors():
+        with mapped_errors():
             newest = await self._redis.xrevrange(KEY, count=1)
         return _position(newest[0][0]) if newest else NOWHERE
 
     async def next(self, after: Position) -> list[Change]:
         """The changes after that one, up to a page of them; waits for the first, BLOCK_S seconds at most."""
-        async with mapped_errors(), asyncio.timeout(BLOCK_S + CONNECT_S + 1):
-            return _changes(
-                await self._blocking.xread({KEY: position_text(after)}, count=_PAGE, block=round(BLOCK_S * 1000))
-            )
+        with mapped_errors():
+            async with asyncio.timeout(BLOCK_S + CONNECT_S + 1):
+                return _changes(
+                    await self._blocking.xread({KEY: position_text(after)}, count=_PAGE, block=round(BLOCK_S * 1000))
+                )
 
     async def holds(self, at: Position) -> bool:
         """Whether nothing of what came after that one was lost."""
-        async with mapped_errors():
+        with mapped_errors():
             [held] = await self._held([at])
         return held
 
     async def page(self, after: Position) -> list[Change]:
         """The changes after that one which are there, up to a page of them."""
-        async with mapped_errors():
+        with mapped_errors():
             return _changes(await self._redis.xread({KEY: position_text(after)}, count=_PAGE))
 
     async def since(self, job_id: UUID, after: Position) -> list[Change] | None:
@@ -226,7 +227,7 @@ class Changes:
         return await self._resumed.add((str(job_id), after))
 
     async def _since(self, asked: list[tuple[str, Position]]) -> Sequence[list[Change] | None]:
-        async with mapped_errors():
+        with mapped_errors():
             held = await self._held([after for _, after in asked])
             found: dict[str, list[Change]] = {job_id: [] for job_id, _ in asked}
             at = min((after for (_, after), is_held in zip(asked, held, strict=True) if is_held), default=None)

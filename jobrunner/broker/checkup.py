@@ -45,7 +45,7 @@ class Checkup:
 
     async def facts(self) -> Facts:
         """Sources: Redis' reference of INFO and of `save` in redis.conf."""
-        async with mapped_errors():
+        with mapped_errors():
             said = {**await self._redis.info(), **await self._redis.info("cluster")}
             saves = await self._saves()
         major, minor, *_ = str(said["redis_version"]).split(".")
@@ -68,6 +68,6 @@ class Checkup:
             return True
 
     async def now(self) -> datetime:
-        async with mapped_errors():
+        with mapped_errors():
             seconds, microseconds = await self._redis.time()
         return datetime.fromtimestamp(seconds, UTC) + timedelta(microseconds=microseconds)

@@ -33,21 +33,22 @@ class Entries:
         """All, by id. What moves meanwhile may come twice; what comes or goes meanwhile may be left out."""
         cursor: int | None = None
         while cursor != 0:
-            async with mapped_errors():
+            with mapped_errors():
                 cursor, found = await self._redis.zscan(self._name, cursor or 0, count=_PAGE)
             yield await self._held({raw.decode(errors=FOREIGN): float(score) for raw, score in found})
 
     async def of(self, ids: Collection[str]) -> Mapping[str, Held]:
         """Those of `ids` that the queue holds."""
         raw = [job_id.encode(errors=FOREIGN) for job_id in ids]
-        async with mapped_errors():
+        with mapped_errors():
             scores = await self._redis.zmscore(self._name, raw) if raw else []  # type: ignore[arg-type]  # bytes do
         return await self._held({job_id: score for job_id, score in zip(ids, scores, strict=True) if score is not None})
 
     async def _held(self, due_ms: Mapping[str, float]) -> Mapping[str, Held]:
         prefix = in_progress_key_prefix.encode()
-        async with mapped_errors(), self._redis.pipeline(transaction=False) as pipe:
-            for job_id in due_ms:
-                pipe.exists(prefix + job_id.encode(errors=FOREIGN))
-            running = await pipe.execute()
+        with mapped_errors():
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for job_id in due_ms:
+                    pipe.exists(prefix + job_id.encode(errors=FOREIGN))
+                running = await pipe.execute()
         return {job_id: Held(due_ms[job_id], bool(runs)) for job_id, runs in zip(due_ms, running, strict=True)}

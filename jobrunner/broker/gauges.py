@@ -31,7 +31,7 @@ class RedisGauges:
 
     async def read(self) -> RedisReading:
         """Raises Unavailable."""
-        async with mapped_errors():
+        with mapped_errors():
             stats, cpu = await self._redis.info("stats"), await self._redis.info("cpu")
         cpu_s = float(cpu["used_cpu_user"]) + float(cpu["used_cpu_sys"])
         return RedisReading(stats["total_commands_processed"], stats["total_reads_processed"], cpu_s)
@@ -41,7 +41,7 @@ class RedisGauges:
         for start in range(0, len(ids), _MANY):
             some = [str(each) for each in ids[start : start + _MANY]]
             await queue.drop(some)
-            async with mapped_errors():
+            with mapped_errors():
                 await self._redis.delete(*(result_key_prefix + each for each in some))
         await queue.forget()
         await self._forget_changes({str(each).encode() for each in ids})
@@ -49,7 +49,7 @@ class RedisGauges:
     async def _forget_changes(self, ids: Container[bytes]) -> None:
         """Out of the log that all share; one that is empty then was begun by these jobs."""
         after = b"-"
-        async with mapped_errors():
+        with mapped_errors():
             while page := await self._redis.xrange(CHANGES, min=after, count=_MANY):
                 if ours := [at for at, fields in page if fields.get(b"job") in ids]:
                     await self._redis.xdel(CHANGES, *ours)

@@ -146,7 +146,7 @@ class Limits:
         if self._away_until:
             self._away_until = now + _AWAY_S
         try:
-            async with mapped_errors():
+            with mapped_errors():
                 yield
         except Unavailable as error:
             self._away_until = time.monotonic() + _AWAY_S

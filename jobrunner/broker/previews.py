@@ -22,17 +22,17 @@ class Previews:
         self._redis = redis
 
     async def put(self, job_id: UUID, picture: bytes) -> None:
-        async with mapped_errors():
+        with mapped_errors():
             await self._redis.set(_key(job_id), picture, ex=_KEPT_S)
 
     async def get(self, job_id: UUID) -> bytes:
         """Nothing where there is none. What stands in Redis may have been written by anyone."""
-        async with mapped_errors():
+        with mapped_errors():
             found: bytes = await self._redis.getrange(_key(job_id), 0, MOST_BYTES - 1)
         return found
 
     async def drop(self, job_ids: Collection[UUID]) -> None:
-        async with mapped_errors():
+        with mapped_errors():
             await self._redis.unlink(*map(_key, job_ids))
 
 

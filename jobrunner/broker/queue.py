@@ -127,7 +127,7 @@ class Queue:
 
     async def check(self) -> None:
         """Refuse a Redis that may throw keys away. Raises ConfigError, Unavailable."""
-        async with mapped_errors():
+        with mapped_errors():
             try:
                 policy = (await self._redis.config_get("maxmemory-policy")).get("maxmemory-policy", "noeviction")
             except ResponseError:  # managed servers forbid CONFIG; INFO tells as well
@@ -147,7 +147,7 @@ class Queue:
             return
         now = now_ms()
         alone = not again and len(entries) == 1 and to_ms(entries[0].due_at) <= now
-        async with mapped_errors():
+        with mapped_errors():
             if alone:
                 await cast("Any", self._redis).lpush(self._wake, str(entries[0].id))
             arguments: list[Any] = ["again" if again else "new", PAYLOAD_MS, now, WAKE_CAP, "" if alone else "wake"]
@@ -161,7 +161,7 @@ class Queue:
         `ahead` is held too, and not among them: a job that the caller runs, taken by its wake.
         """
         holds = {**holds_ms, "": max(holds_ms.values())}
-        async with mapped_errors():
+        with mapped_errors():
             ids, wait_ms = await self._claim(
                 keys=[self.name, self._wake, self._asked],
                 args=[limit, orjson.dumps(holds), "" if ahead is None else str(ahead)],
@@ -174,11 +174,12 @@ class Queue:
         if not until_ms:
             return
         now = now_ms()
-        async with mapped_errors(), self._redis.pipeline(transaction=False) as pipe:
-            pipe.zadd(self.name, until_ms)
-            for job_id, until in until_ms.items():
-                pipe.set(in_progress_key_prefix + job_id, b"1", px=max(1, until - now))
-            await pipe.execute()
+        with mapped_errors():
+            async with self._redis.pipeline(transaction=False) as pipe:
+                pipe.zadd(self.name, until_ms)
+                for job_id, until in until_ms.items():
+                    pipe.set(in_progress_key_prefix + job_id, b"1", px=max(1, until - now))
+                await pipe.execute()
 
     async def finish(self, jobs: Sequence[Job]) -> None:
         """Take ended jobs out of the queue and leave their results, as arq does."""
@@ -193,58 +194,60 @@ class Queue:
 
     async def _take_out(self, results: Mapping[str, bytes]) -> None:
         arguments = [part for id, result in results.items() for part in (id.encode(errors=FOREIGN), result)]
-        async with mapped_errors():
+        with mapped_errors():
             await self._forget(keys=[self.name], args=[RESULT_MS, *arguments])
 
     async def scores(self, ids: Sequence[str]) -> list[float | None]:
         """When each id is due in the queue, in ms; None for an id it does not hold."""
         if not ids:
             return []
-        async with mapped_errors():
+        with mapped_errors():
             return list(await cast("Any", self._redis).zmscore(self.name, list(ids)))
 
     async def turn(self, service: str, lasting_s: float) -> bool:
         """Whether it is this process's turn at a service that one worker at a time should do."""
-        async with mapped_errors():
+        with mapped_errors():
             return bool(
                 await self._redis.set(f"jobrunner:turn:{service}:{self.name}", 1, px=round(lasting_s * 1000), nx=True)
             )
 
     async def wait(self, timeout_s: float) -> str | None:
         """Sleep until something wakes this worker: the id that it names, or ''. None: the time is over."""
-        async with mapped_errors(), asyncio.timeout(timeout_s + CONNECT_S + 1):
-            popped = await cast("Any", self._blocking).blpop([self._wake], timeout=max(0.01, timeout_s))
-            return None if popped is None else popped[1].decode(errors=FOREIGN)
+        with mapped_errors():
+            async with asyncio.timeout(timeout_s + CONNECT_S + 1):
+                popped = await cast("Any", self._blocking).blpop([self._wake], timeout=max(0.01, timeout_s))
+                return None if popped is None else popped[1].decode(errors=FOREIGN)
 
     async def wake(self) -> None:
         """Wake whoever waits."""
-        async with mapped_errors():
+        with mapped_errors():
             await cast("Any", self._redis).lpush(self._wake, b"")
 
     async def beat(self, key: str, text: str, lasting_s: float) -> None:
         """Leave arq's health-check sentinel, which `arq --check` reads."""
-        async with mapped_errors():
+        with mapped_errors():
             await self._redis.set(key, text, px=round(lasting_s * 1000))
 
     async def forget_beat(self, key: str) -> None:
-        async with mapped_errors():
+        with mapped_errors():
             await self._redis.delete(key)
 
     async def epoch(self) -> str:
         """A word that changes when Redis lost its memory: its run id, and a marker that a flush takes away."""
-        async with mapped_errors(), self._redis.pipeline(transaction=False) as pipe:
-            pipe.set(EPOCH_KEY, now_ms(), nx=True)
-            pipe.get(EPOCH_KEY)
-            pipe.info("server")
-            _, marker, server = await pipe.execute()
+        with mapped_errors():
+            async with self._redis.pipeline(transaction=False) as pipe:
+                pipe.set(EPOCH_KEY, now_ms(), nx=True)
+                pipe.get(EPOCH_KEY)
+                pipe.info("server")
+                _, marker, server = await pipe.execute()
         return f"{server.get('run_id')}:{marker.decode()}"
 
     async def forget(self) -> None:
         """Delete the queue itself, once nobody uses it."""
-        async with mapped_errors():
+        with mapped_errors():
             await self._redis.delete(self.name, self._wake, self._asked)
 
     async def depth(self) -> int:
         """How many ids the queue holds, running ones included; also the cheapest question there is."""
-        async with mapped_errors():
+        with mapped_errors():
             return int(await self._redis.zcard(self.name))

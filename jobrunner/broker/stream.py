@@ -43,12 +43,12 @@ class Notices:
         """Raises Unavailable."""
         if not ids:
             return
-        async with mapped_errors():
+        with mapped_errors():
             await self._redis.publish(channel, orjson.dumps([str(each) for each in ids]))
 
     async def first(self, said: str, lasting_s: float) -> bool:
         """Whether nobody asked this of `said` within `lasting_s` seconds. Raises Unavailable."""
-        async with mapped_errors():
+        with mapped_errors():
             return bool(await self._redis.set(f"jobrunner:said:{said}", 1, px=round(lasting_s * 1000), nx=True))
 
     @asynccontextmanager
@@ -63,12 +63,13 @@ class Notices:
     async def _listen(self, channel: str, heard: Callable[[list[UUID]], None]) -> None:
         while True:
             try:
-                async with mapped_errors(), self._listening.pubsub(ignore_subscribe_messages=True) as subscription:
-                    await subscription.subscribe(channel)
-                    while True:
-                        message = await subscription.get_message(timeout=_IDLE_S)
-                        if message is not None:
-                            heard(_ids(message["data"]))
+                with mapped_errors():
+                    async with self._listening.pubsub(ignore_subscribe_messages=True) as subscription:
+                        await subscription.subscribe(channel)
+                        while True:
+                            message = await subscription.get_message(timeout=_IDLE_S)
+                            if message is not None:
+                                heard(_ids(message["data"]))
             except Unavailable as error:
                 emit("notices.interrupted", logging.DEBUG, channel=channel, error=str(error))
                 await asyncio.sleep(_RECONNECT_S)

@@ -50,7 +50,7 @@ async def _connected(url: str) -> AsyncIterator[asyncpg.Connection]:
 @asynccontextmanager
 async def _asking() -> AsyncIterator[None]:
     try:
-        async with mapped_errors():
+        with mapped_errors():
             yield
     except asyncpg.PostgresError as error:
         raise ConfigError(f"Postgres refuses to answer: {error}.") from error

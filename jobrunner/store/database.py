@@ -5,8 +5,8 @@ All methods raise Unavailable where Postgres is away, and InvalidRequest where i
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -69,8 +69,8 @@ async def _nothing_to_reset(_connection: Connection) -> None:
     """
 
 
-@asynccontextmanager
-async def mapped_errors() -> AsyncIterator[None]:
+@contextmanager
+def mapped_errors() -> Iterator[None]:
     try:
         yield
     except _BAD_DATA as error:
@@ -140,28 +140,15 @@ class Database:
                 fit = await sessions(place, timeout_s=_ACQUIRE_S)
                 pool = await stack.enter_async_context(_pool({**place, **fit.anew}, size - keyed))
                 by_key = await stack.enter_async_context(_pool({**place, **fit.by_key}, keyed)) if keyed else pool
-            async with mapped_errors(), pool.acquire() as connection:
-                await records.prepare(connection)
+            with mapped_errors():
+                async with pool.acquire() as connection:
+                    await records.prepare(connection)
             yield cls(pool, records, outbox, cls(by_key, records, outbox) if keyed else None)
 
-    @asynccontextmanager
-    async def _lent(self) -> AsyncIterator[asyncpg.pool.PoolConnectionProxy]:
-        """A connection for the block. Nobody waits until it is back."""
-        async with asyncio.timeout(_ACQUIRE_S):  # asyncpg's own timeout takes a task
-            connection = await self.pool.acquire()
-        try:
-            yield connection
-        except _BROKEN:
-            with suppress(asyncpg.InterfaceError):  # the pool knows already
-                connection.terminate()
-            raise
-        finally:
-            self._give_back(connection, _TURNS)
-
-    def _give_back(self, connection: asyncpg.pool.PoolConnectionProxy, turns: int) -> None:
+    def give_back(self, connection: asyncpg.pool.PoolConnectionProxy, turns: int = _TURNS) -> None:
         """So many turns of the event loop from now: those who waited for the answer go on before."""
         if turns:
-            asyncio.get_running_loop().call_soon(self._give_back, connection, turns - 1)
+            asyncio.get_running_loop().call_soon(self.give_back, connection, turns - 1)
             return
         returning = asyncio.create_task(self._returned(connection))
         self._returning.add(returning)
@@ -179,8 +166,9 @@ class Database:
         )
 
     async def rows(self, name: str, *values: Any) -> list[asyncpg.Record]:
-        async with mapped_errors(), self._lent() as connection:
-            return await connection.fetch(query(name), *values)
+        with mapped_errors():
+            async with _Lent(self) as connection:
+                return await connection.fetch(query(name), *values)
 
     async def row(self, name: str, *values: Any) -> asyncpg.Record | None:
         rows = await self.rows(name, *values)
@@ -221,10 +209,10 @@ class Database:
         `lone`: only its first statement writes, which Postgres commits by itself: it is spared three round trips.
         """
         again = (*_AGAIN, *_BROKEN) if repeatable else _AGAIN
-        async with mapped_errors():
+        with mapped_errors():
             for tried in range(1, _TRIES + 1):
                 try:
-                    async with self._lent() as connection:
+                    async with _Lent(self) as connection:
                         if lone:
                             return await work(connection)
                         async with connection.transaction():
@@ -235,6 +223,27 @@ class Database:
                         raise Unavailable(f"Postgres gave up {_TRIES} times over: {error}") from error
                     await asyncio.sleep(random.uniform(0, 0.02 * 2**tried))  # noqa: S311  # jitter
         raise AssertionError("unreachable")
+
+
+class _Lent:
+    """A connection for the block. Nobody waits until it is back.
+
+    By hand, and not as a generator: every statement comes by here.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def __aenter__(self) -> asyncpg.pool.PoolConnectionProxy:
+        async with asyncio.timeout(_ACQUIRE_S):  # asyncpg's own timeout takes a task
+            self._connection = await self._database.pool.acquire()
+        return self._connection
+
+    async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, _BROKEN):
+            with suppress(asyncpg.InterfaceError):  # the pool knows already
+                self._connection.terminate()
+        self._database.give_back(self._connection)
 
 
 async def in_halves(

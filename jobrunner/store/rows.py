@@ -172,6 +172,11 @@ def new_id() -> UUID:
     return pgproto.UUID(uuid_utils.uuid7().bytes)
 
 
+def known_id(text: str) -> UUID:
+    """An id as rows have them. Raises ValueError."""
+    return pgproto.UUID(text)
+
+
 def jobs_made(submitted: Sequence[NewJob], rows: Sequence[asyncpg.Record]) -> list[Job]:
     """Those that `insert_jobs` answered with `rows`, which hold what Postgres chose; all else is as it was sent."""
     chosen = {row["id"]: row for row in rows}

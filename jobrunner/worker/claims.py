@@ -15,7 +15,7 @@ from jobrunner.events import emit
 from jobrunner.failpoints import hit
 from jobrunner.job import Job, Status
 from jobrunner.store.postgres import Store
-from jobrunner.store.rows import Looked
+from jobrunner.store.rows import Looked, known_id
 from jobrunner.worker.upkeep import hold_ms
 
 BACKOFF_S = 1.0
@@ -180,7 +180,7 @@ class Claims:
 def _job_id(raw: str) -> UUID | None:
     """In our own spelling only: under another one the same job would stand in the queue twice."""
     try:
-        job_id = UUID(raw)
+        job_id = known_id(raw)
     except ValueError:
         return None
     return job_id if str(job_id) == raw else None
