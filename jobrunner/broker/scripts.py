@@ -30,9 +30,9 @@ redis.call('LTRIM', KEYS[2], 0, ARGV[4] - 1)
 # Takes the due ids and moves each to where its hard timeout ends, so that it never sits at the queue's head again; so
 # too the one that the claimer has taken by its wake (ARGV[3]), which may not have been entered yet.
 # What is due is told by Redis' clock: a worker's own may be wrong, and would find nothing, or find it too early.
-# A claim that finds nothing writes all the same: a Redis that is full, or a replica, takes no pushes either, and its
-# "nothing is due" must not be believed. It takes away the wakes that nobody waited for, since whoever goes to sleep has
-# looked first: what they told of is gone, or else on its way, and taken.
+# A claim that finds nothing writes all the same, first: a Redis that is full, or a replica, takes no pushes either, and
+# its "nothing is due" must not be believed. It takes away the wakes that nobody waited for, since whoever goes to sleep
+# has looked first: what they told of is gone, or else on its way, and taken.
 # A payload that is none of ours, or no string at all, holds for the longest time: Postgres will say what the id is.
 CLAIM = f"""{_ON_ITS_WAY}
 local time = redis.call('TIME')
@@ -61,6 +61,7 @@ for i = 1, #first, 2 do
   due[#due + 1] = first[i]
   hold(first[i])
 end
+if #due == 0 then redis.call('SET', KEYS[3], now, 'PX', 60000) end
 while #due == 0 do
   local id = redis.call('LPOP', KEYS[2])
   if not id then break end
@@ -69,7 +70,6 @@ while #due == 0 do
     hold(id)
   end
 end
-if #due == 0 then redis.call('SET', KEYS[3], now, 'PX', 60000) end
 if wait and wait <= 0 and redis.call('LLEN', KEYS[2]) == 0 then redis.call('LPUSH', KEYS[2], '') end
 return {{due, wait and string.format('%.0f', wait) or false}}
 """

@@ -157,7 +157,7 @@ async def test_a_webhook_that_would_leave_the_machine_is_refused(client: openai.
 
 async def test_a_rate_limit_is_waited_out(client: openai.AsyncOpenAI) -> None:
     made = await client.responses.create(model=MODEL, input="A tale. [429]", background=True)
-    assert made.status == "queued"
+    assert (await client.responses.retrieve(made.id)).id == made.id
     with pytest.raises(openai.RateLimitError) as error:
         await client.with_options(max_retries=0).images.generate(model="gpt-image-2", prompt="x [429]")
     assert (error.value.code, error.value.response.headers["retry-after"]) == ("rate_limit_exceeded", "1")
