@@ -3,7 +3,6 @@
 import logging
 import re
 import time
-from secrets import token_hex
 
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
@@ -11,6 +10,7 @@ from aiohttp.typedefs import Handler
 from jobrunner.api.problems import problem_of
 from jobrunner.api.routes import CALLER
 from jobrunner.events import about, emit
+from jobrunner.store.rows import new_id
 
 REQUEST_ID = "X-Request-Id"
 
@@ -32,7 +32,7 @@ _HEADERS = {
 async def traced(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Give the request an id, answer its errors as problems, and tell of it."""
     asked = request.headers.get(REQUEST_ID, "")
-    request[_id] = asked if _SANE_ID.fullmatch(asked) else token_hex(16)
+    request[_id] = asked if _SANE_ID.fullmatch(asked) else new_id().hex
     before = about.set({"request_id": request[_id]})
     started = time.perf_counter()
     try:

@@ -1,6 +1,6 @@
 """jobrunner beside its peers: `python -m tests.bench.against_peers [--reps N] [--part PART] [--readme]`.
 
-Runs their harness with ours, N times over (a quarter of an hour each), and prints what must be reached and whether it
+Runs their harness with ours, N times over (20 min each), and prints what must be reached and whether it
 was; ends with 1 where it was not. Any other arguments are the harness' own: it runs once with them, jobrunner beside
 the peers, and nothing is judged.
 
@@ -85,6 +85,10 @@ class Repetition:
         pickup = ("queues", "--workloads", "latency", "--reps", "2")
         await self.harness(contender(verdicts.US), *pickup, only=(*QUICK, verdicts.US))
 
+    async def fronts(self) -> None:
+        """Again and in turn: servers that fill a core feel whatever else the machine does."""
+        await self.harness(FRONT, "fronts", "--reps", "2")
+
     async def slow_calls(self) -> None:
         slow = contender(verdicts.SLOW_CALLS, calls=5000, BENCH_HTTP=SLOW_SERVER)
         await self.harness(slow, "queues", "--workloads", "io", "--reps", "1", only=[verdicts.US])
@@ -112,6 +116,7 @@ class Repetition:
 PARTS: Mapping[str, Callable[[Repetition], Awaitable[None]]] = {
     "peers": Repetition.peers,
     "pickups": Repetition.pickups,
+    "fronts": Repetition.fronts,
     "slow-calls": Repetition.slow_calls,
     "big-table": Repetition.big_table,
 }
